@@ -1,0 +1,3 @@
+"""The gate in front of a model server in a container."""
+
+__version__ = "0.1.0"
