@@ -9,7 +9,7 @@ ROWS: tuple[tuple[int, str, tuple[str, ...]], ...] = (
         "manifest-invalid", "manifest-missing", "manifest-unsupported", "env-missing", "env-forbidden",
         "env-conflict", "stack-package-missing", "stack-package-version", "stack-import-failed",
         "stack-arch-unsupported", "stack-model-type-unknown", "host-sysctl", "shm-small", "limit-memlock",
-        "limit-nofile", "path-wrong-type", "path-link-loop",
+        "limit-nofile", "path-wrong-type", "path-link-loop", "port-address",
     )),
     (127, "image", ("launch-not-found",)),
     (126, "image", ("launch-not-executable",)),
@@ -17,6 +17,7 @@ ROWS: tuple[tuple[int, str, tuple[str, ...]], ...] = (
         "path-blocked", "path-unreadable", "path-unwritable", "path-not-executable", "path-owner", "path-mode",
         "path-read-only", "path-lsm-denied", "path-squashed", "home-unwritable", "cache-unwritable",
         "device-denied-mode", "device-denied-cgroup", "wait-denied", "identity-denied",
+        "port-denied",
     )),
     (66, "deployer: missing", (
         "path-missing", "path-dangling-link", "path-not-mounted", "weights-shard-missing", "weights-empty",

@@ -33,12 +33,17 @@ def _no_tell(**_: Any) -> None:
 
 
 class Mount(Struct, frozen=True):
-    """One line of /proc/self/mountinfo. `options` joins the mount's own and the superblock's ("ro,nosuid")."""
+    """One line of /proc/self/mountinfo. `options` joins the mount's own and the superblock's ("ro,nosuid").
+
+    `parent` is the id of the mount that this one is mounted on.
+    """
 
     point: str
     fs: str
     source: str
     options: tuple[str, ...] = ()
+    id: int = 0
+    parent: int = 0
 
     @property
     def network(self) -> bool:
@@ -98,18 +103,23 @@ class Host:
             text = self.read(self.proc("self/mountinfo"), 16 << 20)
         except OSError:
             return []
-        return [m for line in text.splitlines() if (m := _mount(line)) is not None]
+        return [m for line in text.split("\n") if (m := _mount(line)) is not None]
 
     def mount_of(self, path: str, mounts: list[Mount] | None = None) -> Mount | None:
         """The mount `path` lies on, by its text alone: touches nothing, so it is safe before a look that may hang."""
-        path = os.path.normpath(path)
-        best: Mount | None = None
-        for mount in self.mounts() if mounts is None else mounts:
-            point = mount.point.rstrip("/")
-            under = path == point or path.startswith(point + "/")
-            if under and (best is None or len(mount.point) >= len(best.point)):
-                best = mount
-        return best
+        path = "/" + os.path.abspath(path).lstrip("/")
+        table = [m for m in (self.mounts() if mounts is None else mounts) if _covers(m.point, path)]
+        ids = {m.id for m in table}
+        # Down from the root as the kernel walks: the next is the nearest on the way that is mounted on this one. What a
+        # later mount on a parent has hidden is never met; nor is what lies on "/" itself, where the walk begins.
+        here: Mount | None = None
+        on = [m for m in table if m.parent == m.id or m.parent not in ids]
+        for _ in table:
+            if not on:
+                break
+            here = min(reversed(on), key=lambda m: len(m.point))
+            on = [m for m in table if m.parent == here.id and m.id != here.id and m.point != "/"]
+        return here
 
     def tell_path(self, doing: str, path: str) -> None:
         """Say that `path` is about to be touched, with its mount; more patience where the mount is a network's."""
@@ -122,19 +132,23 @@ class Host:
             self.tell(doing=doing, path=path, mount=mount.point, fs=mount.fs, source=mount.source)
 
 
+def _covers(point: str, path: str) -> bool:
+    return point in ("/", path) or path.startswith(point + "/")
+
+
 def _mount(line: str) -> Mount | None:
     left, separator, right = line.partition(" - ")
-    a, b = left.split(), right.split()
-    if not separator or len(a) < 6 or len(b) < 2:
+    a, b = left.split(" "), right.split(" ", 2)  # a source may be empty, a point may hold any other white space
+    if not separator or len(a) < 6 or len(b) < 2 or not (a[0].isdecimal() and a[1].isdecimal()):
         return None
     options = tuple(dict.fromkeys(a[5].split(",") + (b[2].split(",") if len(b) > 2 else [])))
-    return Mount(point=_unescape(a[4]), fs=b[0], source=_unescape(b[1]), options=options)
+    return Mount(_unescape(a[4]), b[0], _unescape(b[1]), options, int(a[0]), int(a[1]))
 
 
 def _unescape(text: str) -> str:
     if "\\" not in text:
         return text
-    for octal, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+    for octal, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")):
         text = text.replace(octal, char)
     return text
 

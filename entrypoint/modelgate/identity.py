@@ -1,8 +1,12 @@
 """Become the runtime uid, gid and groups. In a child before it looks, and at the very end before the server."""
 
+import errno
 import os
+from collections.abc import Callable
 
 from msgspec import Struct
+
+from modelgate.host import PROC
 
 
 class Identity(Struct, frozen=True):
@@ -65,18 +69,53 @@ def can_become(identity: Identity) -> bool:
     return identity == current() or os.geteuid() == 0
 
 
+class Denied(OSError):  # noqa: N818 - as in PermissionDenied
+    """`become` was refused. The text is for a person: who, the kernel's answer, and the capability that is missing."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def become(identity: Identity) -> None:
-    """setgroups before setgid before setuid; real, effective and saved. OSError as it comes; nothing half done is used.
+    """Groups before gid before uid; real, effective and saved. Denied when refused: the process is then of no use.
 
     Setting the ids that are in force already is skipped: a container without CAP_SETGID may still run.
+    A process that changed its uid is not dumpable until it execs: it may not read its own environ in /proc.
     """
     me = current()
+    uids, gids = (identity.uid,) * 3, (identity.gid,) * 3
     if me.groups != identity.groups:
-        os.setgroups(list(identity.groups))
-    if os.getresgid() != (identity.gid,) * 3:
-        os.setresgid(identity.gid, identity.gid, identity.gid)
-    if os.getresuid() != (identity.uid,) * 3:
-        os.setresuid(identity.uid, identity.uid, identity.uid)
+        _change(identity, _SETGID, lambda: os.setgroups(list(identity.groups)))
+    if os.getresgid() != gids:
+        _change(identity, _SETGID, lambda: os.setresgid(*gids))
+    if os.getresuid() != uids:
+        _change(identity, _SETUID, lambda: os.setresuid(*uids))
+
+
+_SETGID, _SETUID = (6, "CAP_SETGID"), (7, "CAP_SETUID")  # number of the bit, name
+
+
+def _change(identity: Identity, capability: tuple[int, str], change: Callable[[], None]) -> None:
+    try:
+        change()
+    except OSError as error:
+        text = f"cannot become {identity.text}: {error.strerror}{_why(error, capability)}"
+        raise Denied(error.errno, text) from None
+
+
+def _why(error: OSError, capability: tuple[int, str]) -> str:
+    """What the kernel's status says of the refusal; nothing when it says nothing."""
+    bit, name = capability
+    if error.errno == errno.EINVAL:
+        return " (the id is not mapped in this user namespace)"
+    if error.errno == errno.EPERM:
+        rows = dict(row[:2] for row in _lines(PROC + "/self/status") if len(row) == 2)
+        held = rows.get("CapEff", "").strip()
+        if held and not int(held, 16) >> bit & 1:
+            return f" ({name} is missing)"
+        if ["deny"] in _lines(PROC + "/self/setgroups"):
+            return " (this user namespace denies setgroups)"
+    return ""
 
 
 def _lines(path: str) -> list[list[str]]:

@@ -6,9 +6,9 @@ the runtime identity; may hang, crash or be killed) and `judge(spec, facts, plac
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from modelgate.finding import Finding
 from modelgate.host import Host, Place
@@ -21,8 +21,10 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     optional  absence is fine; what is there must hold
     """
 
-    level: Literal["fail", "warn"] = "fail"
-    optional: bool = False
+    level: Annotated[
+        Literal["fail", "warn"], Meta(description="warn: a failure is told but never stops the gate")
+    ] = "fail"
+    optional: Annotated[bool, Meta(description="true: absence is fine; what is there must hold")] = False
 
 
 class Stage(str, enum.Enum):

@@ -1,5 +1,6 @@
 """Facts to fixes, in the syntax of the reader's platform. One module per theme; each remedy is one function."""
 
+import re
 import shlex
 
 from modelgate.finding import DEPLOYER, Fix
@@ -18,6 +19,14 @@ WHEN = {
 def quote(*words: str) -> str:
     """One shell command line, every word quoted where it needs it."""
     return shlex.join(words)
+
+
+_BARE = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_/][A-Za-z0-9_./-]*", re.IGNORECASE)
+
+
+def scalar(text: str) -> str:
+    """`text` as it may stand for a value or a key in YAML, quoted where it needs it."""
+    return text if _BARE.fullmatch(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def per_platform(place: Place, do: str, snippets: dict[str, str], who: str = DEPLOYER) -> tuple[Fix, ...]:

@@ -1,0 +1,34 @@
+"""TERM, INT, QUIT and HUP while the gate is open: children killed, verdict published, 128+n, all within a second.
+
+The handler itself ends the process. An exception raised from it could be swallowed by whatever was running
+(a __del__, a callback), and a Python PID 1 that misses its TERM sits there until KILL.
+"""
+
+import os
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelgate.run import Run
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+
+def install(run: "Run") -> None:
+    """End `run` at any of SIGNALS. One that was ignored when we were started (nohup) stays ignored."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for other in SIGNALS:  # a second one must not interrupt the publishing
+            signal.signal(other, signal.SIG_IGN)
+        try:
+            run.isolate.kill_all()
+            name = signal.Signals(number).name
+            run.log.say("error", f"ended by {name} while the gate was open", signal=name, exit_code=128 + number)
+            run.publish(exit_code=128 + number, seconds=0.4)
+        finally:
+            os._exit(128 + number)
+
+    for number in SIGNALS:
+        if not run.inherited.ignored(number):
+            signal.signal(number, end)

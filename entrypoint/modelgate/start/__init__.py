@@ -1,0 +1,1 @@
+"""How the gate becomes the server."""

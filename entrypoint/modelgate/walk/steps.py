@@ -1,0 +1,95 @@
+"""What a walk is made of: the components, and what became of the path. Plain data, recordable as JSON."""
+
+from msgspec import Struct
+
+_BITS = {"r": 4, "w": 2, "x": 1}
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One component, as lstat and faccessat told it. All text is valid UTF-8.
+
+    path     where it really lies (links before it resolved)
+    type     directory file link socket fifo, character device, block device, absent; "" when it could not be looked at
+    mode     "0755"; owner and group are names, or numbers as text
+    mount    mount point it lies on, with fs, source and options; "" without /proc
+    target   text of a link
+    may      which of r w x this process may, as the kernel answers it; always "" for a link
+    errno    why it could not be looked at ("EACCES"); "" when it could
+    via      index of the link whose target named this component; -1: the path itself did
+    acl      it carries a POSIX ACL (asked only of a component that refused)
+    """
+
+    path: str
+    type: str = ""
+    mode: str = ""
+    uid: int = -1
+    gid: int = -1
+    owner: str = ""
+    group: str = ""
+    size: int = -1
+    device: str = ""  # "MAJOR:MINOR" of a device node
+    mount: str = ""
+    fs: str = ""
+    source: str = ""
+    options: tuple[str, ...] = ()
+    target: str = ""
+    may: str = ""
+    errno: str = ""
+    via: int = -1
+    acl: bool = False
+
+    def part(self, uid: int, groups: frozenset[int]) -> str:
+        """Which bits count for this identity: u, g or o. The first that fits does, even when it gives less."""
+        return "u" if uid == self.uid else "g" if self.gid in groups else "o"
+
+    def gives(self, letters: str, part: str) -> bool:
+        """True when the mode bits of u, g or o give all of `letters`."""
+        bits = int(self.mode or "0", 8) >> {"u": 6, "g": 3, "o": 0}[part]
+        return all(bits & _BITS[letter] for letter in letters)
+
+    @property
+    def words(self) -> str:
+        """`directory /models (0700 root:root)`."""
+        about = f" ({self.mode} {self.owner}:{self.group})" if self.mode and self.type != "link" else ""
+        return f"{self.type} {self.path}{about}".strip()
+
+
+class Walk(Struct, frozen=True, kw_only=True):
+    """What a path turned out to be for this identity.
+
+    errno     "" when the path leads somewhere, else what lookup was refused with ("ENOENT"); `words` is its text
+    deciding  index of the component that decides a refusal; -1 when none does
+    end       index of what the path leads to; -1 when it was refused
+    missing   the first component that is not there; near: names beside it that look like it;
+              entries: how many names its directory holds (at most LISTED are counted), -1 when it cannot be listed
+    """
+
+    path: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    steps: tuple[Step, ...] = ()
+    errno: str = ""
+    words: str = ""
+    deciding: int = -1
+    end: int = -1
+    missing: str = ""
+    near: tuple[str, ...] = ()
+    entries: int = -1
+
+    @property
+    def decider(self) -> Step | None:
+        return self.steps[self.deciding] if self.deciding >= 0 else None
+
+    @property
+    def last(self) -> Step | None:
+        return self.steps[self.end] if self.end >= 0 else None
+
+    @property
+    def all_groups(self) -> frozenset[int]:
+        return frozenset((self.gid, *self.groups))
+
+    @property
+    def who(self) -> str:
+        """As --run-as takes it: `1001:1002,44`."""
+        return f"{self.uid}:{self.gid}" + "".join(f",{g}" for g in self.groups if g != self.gid)
