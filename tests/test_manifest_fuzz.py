@@ -27,9 +27,9 @@ ENVIRON = {
 }
 CODES = {"manifest-invalid", "manifest-unsupported"}
 
-some = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+some = settings(max_examples=100, deadline=None, suppress_health_check=slow)
+few = settings(max_examples=15, deadline=None, suppress_health_check=slow)
 
 
 def answered(raw: bytes) -> Manifest | list[Finding]:
@@ -100,7 +100,8 @@ def test_a_good_manifest_with_bytes_changed(data: st.DataObject) -> None:
 
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
-    st.sampled_from(["${PORT}", "${N}", "${EMPTY}", "${DEEP}", "${ODD}", "${NOPE}", "${NOPE:-8}", "${", "5m", "1GiB", "r", "/x", "warn"]),
+    st.sampled_from(["${PORT}", "${N}", "${EMPTY}", "${DEEP}", "${ODD}", "${NOPE}", "${NOPE:-8}", "${"]),
+    st.sampled_from(["5m", "1GiB", "r", "/x", "warn"]),
 )  # fmt: skip
 trees = st.recursive(
     leaves,
@@ -137,7 +138,7 @@ def test_a_good_manifest_with_values_exchanged(data: st.DataObject) -> None:
     answered(yaml.safe_dump(changed, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
-@some
+@few
 @given(
     st.integers(1, 12),
     st.integers(1, 12),
@@ -161,6 +162,7 @@ def test_any_depth(depth: int, form: str) -> None:
     answered(("files: " + "{a: " * depth + "1" + "}" * depth).encode())
 
 
+@few
 @given(st.integers(10**18, 10**40), st.integers(-300, 5000))
 def test_any_number(number: int, exponent: int) -> None:
     """No OverflowError, no minutes of int()."""
@@ -176,6 +178,5 @@ def test_any_number(number: int, exponent: int) -> None:
         for key in ("timeout", "run_as", "version", "cache", "ports", "disk"):
             answered(f"{key}: {text}".encode())
             answered(f"{key}: [{text}]".encode())
-        answered(
-            f"disk: [{{path: /, free: {text}, inodes: {text}}}]\nfiles: [{{path: /, size: '{text}', mode: {text}}}]".encode()
-        )
+        answered(f"disk: [{{path: /, free: {text}, inodes: {text}}}]".encode())
+        answered(f"files: [{{path: /, size: '{text}', mode: {text}}}]".encode())

@@ -108,7 +108,7 @@ def _send(fd: int, frame: bytes) -> None:
 
 def _own_signals(mask: set[int | signal.Signals]) -> None:
     """No handler of the parent runs here. SIGPIPE and SIGXFSZ stay ignored, so that they are errors of write()."""
-    for number in range(1, signal.NSIG):
+    for number in range(1, 32):  # the launcher handles no real-time signal, and asking for those is slow
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

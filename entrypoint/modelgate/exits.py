@@ -1,4 +1,4 @@
-"""From finding codes to the exit code. The order of the rows is the rank: the first row with a stopping code decides."""
+"""From finding codes to the exit code. The order of the rows is the rank: the first with a stopping code decides."""
 
 from collections.abc import Iterable
 

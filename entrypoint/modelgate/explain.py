@@ -13,6 +13,7 @@ from modelgate.start.inherited import Inherited
 def explain(path: str, options: Options, inherited: Inherited) -> int:
     """Print the walk as the runtime identity meets it. Exit code as the finding's: 0 when it can be read."""
     options.command = "check"
+    options.verbosity = options.verbosity or -1  # the answer is what was asked for, not how it was come by
     run = Run(options, inherited)
     if run.read_manifest() is None:
         return run.publish()

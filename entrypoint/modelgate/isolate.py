@@ -34,20 +34,14 @@ class Isolate:
               told to die cannot
     """
 
-    def __init__(
-        self,
-        host: Host,
-        identity: Identity,
-        *,
-        cap: int = 8,
-        told: Told = lambda _job, _words: None,
-    ) -> None:
+    def __init__(self, host: Host, identity: Identity, *, cap: int = 8, told: Told = lambda _job, _words: None) -> None:
         self.host, self.identity, self.cap, self.told = host, identity, cap, told
         self.sessions: set[int] = set()
         self.stuck: dict[int, str] = {}
         self._running: dict[int, Running] = {}
         self._hurry: float | None = None
         self._no_fork: float | None = None
+        self._awake = 0.0  # when the pipes were last looked at
 
     def run(
         self, jobs: Sequence[Job], *, cap: int | None = None, until: float | None = None
@@ -99,6 +93,7 @@ class Isolate:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def _loop(self, waiting: deque[Job], width: int, until: float | None) -> Generator[Seen | Lost, None, None]:
+        self._awake = time.monotonic()
         gc.freeze()  # a collection in a child would copy every page that an old object lies on
         ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN  # the kernel then buries children unseen
         if ignored:
@@ -152,10 +147,11 @@ class Isolate:
         for fd in by_fd:
             poll.register(fd, select.POLLIN)
         ready = poll.poll(patience * 1000)
-        overslept = time.monotonic() - before - patience
+        now = time.monotonic()
+        overslept, self._awake = now - self._awake - patience, now
         if overslept > 1:  # a paused container, a starved machine: the children had no chance to speak either
             for running in self._running.values():
-                running.heard += overslept
+                running.heard = min(now, running.heard + overslept)
         for fd, _ in ready:
             yield from self._read(by_fd[fd])
 
@@ -197,17 +193,17 @@ class Isolate:
 
     def _ended(self, running: Running, passed: How | None) -> bool:
         """Nothing more is to be expected of it. Kills it when its time is over."""
-        now = time.monotonic()
-        if not running.dead and running.killed is None and (reason := running.over(passed, now)):
+        # Silence is measured up to when the pipes were looked at: we may have been paused since.
+        if not running.dead and running.killed is None and (reason := running.over(passed, self._awake)):
             running.lose(*reason)
-            running.killed = now
+            running.killed = time.monotonic()
             running.left = burial.end(running.pid)
         if running.killed is None:
             return running.dead
         if not burial.exists(running.pid):  # somebody else has collected it
             running.dead = True
         running.left = burial.living(running.left)
-        return (running.dead and not running.left) or now - running.killed > BURIAL
+        return (running.dead and not running.left) or time.monotonic() - running.killed > BURIAL
 
     def _clear_up(self, running: Running, *, clean: bool) -> None:
         """It is dead, not yet collected. What it left behind goes too."""

@@ -21,9 +21,9 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     optional  absence is fine; what is there must hold
     """
 
-    level: Annotated[
-        Literal["fail", "warn"], Meta(description="warn: a failure is told but never stops the gate")
-    ] = "fail"
+    level: Annotated[Literal["fail", "warn"], Meta(description="warn: a failure is told but never stops the gate")] = (
+        "fail"
+    )
     optional: Annotated[bool, Meta(description="true: absence is fine; what is there must hold")] = False
 
 

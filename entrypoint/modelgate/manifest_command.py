@@ -31,6 +31,7 @@ def main(options: Options, inherited: Inherited) -> int:
 def _lint(options: Options, inherited: Inherited) -> int:
     """Every error of the manifest, and nothing of the machine."""
     options.command = "check"
+    options.verbosity = options.verbosity or -1  # the answer is what was asked for, not how it was come by
     run = Run(options, inherited)
     run.read_manifest()
     if not run.stopped and options.format == "text":
@@ -42,6 +43,7 @@ def _lint(options: Options, inherited: Inherited) -> int:
 def _show(options: Options, inherited: Inherited) -> int:
     """The manifest as it is understood: variables expanded, defaults filled in, secrets hidden."""
     options.command = "check"
+    options.verbosity = options.verbosity or -1  # the answer is what was asked for, not how it was come by
     run = Run(options, inherited)
     manifest = run.read_manifest()
     if manifest is None:

@@ -1,7 +1,6 @@
 """One run of the gate: its machine, identity, log, report, state; what gate.py's page needs and does not show."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -209,5 +208,3 @@ def _not_root(wanted: identity.Identity, me: identity.Identity) -> Finding:
     observed = f"run_as asks for {wanted.text}, but the gate was started as {me.text} and cannot change"
     why = "Everything was checked as the identity that the server will really have."
     return msgspec.structs.replace(warn("identity-denied", f"run_as {wanted.text}", observed, why, fix), check="run_as")
-
-

@@ -30,7 +30,7 @@ def read_manifest(run: "Run") -> Manifest | list[Finding]:
         if outcome.facts.path is None:
             run.log.say("info", "no manifest: only what the command implies is checked", stage="manifest")
         else:
-            loaded = load(outcome.facts.text, outcome.facts.path, run.environ, KINDS)
+            loaded = load(outcome.facts.text, outcome.facts.path, run.environ, KINDS, run.place)
     return _refuse(run, loaded) if isinstance(loaded, Manifest) else loaded
 
 

@@ -5,20 +5,22 @@ import os
 import sys
 import urllib.parse
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
+from gate_kit import Gate
 
 SERVER = [sys.executable, "-c", "print('the server runs')"]
 
 
-def test_check_does_not_start_the_server(gate):
+def test_check_does_not_start_the_server(gate: Gate) -> None:
     result = gate("check", "--", *SERVER)
 
     assert result.rc == 0
     assert "the server runs" not in result.out
 
 
-def test_check_prints_the_report_as_json_also_for_a_bad_manifest(gate):
+def test_check_prints_the_report_as_json_also_for_a_bad_manifest(gate: Gate) -> None:
     result = gate("check", "--format", "json", manifest="fils: []")
 
     assert result.rc == 78
@@ -31,7 +33,7 @@ def test_check_prints_the_report_as_json_also_for_a_bad_manifest(gate):
     assert finding["fixes"]
 
 
-def test_check_prints_junit(gate, tmp_path):
+def test_check_prints_junit(gate: Gate, tmp_path: Path) -> None:
     result = gate("check", "--format", "junit", manifest=f"files: [{{path: {tmp_path}/none}}, {{path: {tmp_path}}}]")
 
     root = ET.fromstring(result.out)
@@ -40,11 +42,11 @@ def test_check_prints_junit(gate, tmp_path):
     assert len(root.findall(".//testcase")) >= 2
 
 
-def test_check_without_a_command_checks_what_the_manifest_names(gate, tmp_path):
+def test_check_without_a_command_checks_what_the_manifest_names(gate: Gate, tmp_path: Path) -> None:
     assert gate("check", manifest=f"files: [{{path: {tmp_path}}}]").rc == 0
 
 
-def test_a_passing_report_has_what_the_contract_promises(gate, tmp_path):
+def test_a_passing_report_has_what_the_contract_promises(gate: Gate, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     result = gate("--report", str(report), "--", *SERVER, manifest=f"files: [{{path: {tmp_path}}}]")
 
@@ -61,7 +63,7 @@ def test_a_passing_report_has_what_the_contract_promises(gate, tmp_path):
     assert by_check["command"]["implied_by"]
 
 
-def test_the_termination_message_names_cause_and_fix(gate, tmp_path):
+def test_the_termination_message_names_cause_and_fix(gate: Gate, tmp_path: Path) -> None:
     message = tmp_path / "termination-log"
     env = {"MODELGATE_TERMINATION_LOG": str(message)}
 
@@ -74,7 +76,7 @@ def test_the_termination_message_names_cause_and_fix(gate, tmp_path):
     assert "MODEL_DIR" in text
 
 
-def test_an_option_has_its_variable_and_the_command_line_wins(gate, tmp_path):
+def test_an_option_has_its_variable_and_the_command_line_wins(gate: Gate, tmp_path: Path) -> None:
     good = gate.write("version: 1")
     env = {"MODELGATE_MANIFEST": str(tmp_path / "none.yaml")}
 
@@ -82,7 +84,7 @@ def test_an_option_has_its_variable_and_the_command_line_wins(gate, tmp_path):
     assert gate("-m", good, "--", *SERVER, env=env).rc == 0
 
 
-def test_an_unknown_variable_only_warns_and_a_service_link_does_not_even_that(gate):
+def test_an_unknown_variable_only_warns_and_a_service_link_does_not_even_that(gate: Gate) -> None:
     env = {"MODELGATE_TIMEUOT": "5m", "MODELGATE_PORT": "tcp://10.0.0.1:80", "MODELGATE_SERVICE_HOST": "10.0.0.1"}
 
     result = gate("--", *SERVER, env=env)
@@ -109,7 +111,7 @@ def test_an_unknown_variable_only_warns_and_a_service_link_does_not_even_that(ga
         ["--wait-for", "ftp://x", "--", "true"],
     ],
 )
-def test_wrong_usage_is_64_with_one_clear_line(gate, words):
+def test_wrong_usage_is_64_with_one_clear_line(gate: Gate, words: list[str]) -> None:
     result = gate(*words)
 
     assert result.rc == 64, result.err
@@ -117,13 +119,13 @@ def test_wrong_usage_is_64_with_one_clear_line(gate, words):
     assert "Traceback" not in result.err
 
 
-def test_what_is_not_built_is_refused(gate, tmp_path):
+def test_what_is_not_built_is_refused(gate: Gate, tmp_path: Path) -> None:
     for words in (["--model", str(tmp_path)], ["--mode", "supervise"], ["--cache", str(tmp_path)]):
         result = gate(*words, "--", *SERVER)
         assert (result.rc, result.codes) == (78, ["manifest-unsupported"]), words
 
 
-def test_explain_a_code_and_a_path(gate, tmp_path):
+def test_explain_a_code_and_a_path(gate: Gate, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("x")
 
     page = gate("explain", "path-blocked")
@@ -135,7 +137,7 @@ def test_explain_a_code_and_a_path(gate, tmp_path):
     assert str(tmp_path) in walk.out
 
 
-def test_the_json_schema_is_one_and_knows_every_kind(gate):
+def test_the_json_schema_is_one_and_knows_every_kind(gate: Gate) -> None:
     schema = json.loads(gate("manifest", "schema").out)
 
     text = json.dumps(schema)
@@ -143,7 +145,7 @@ def test_the_json_schema_is_one_and_knows_every_kind(gate):
         assert f'"{key}"' in text
 
 
-def test_manifest_show_hides_secrets(gate):
+def test_manifest_show_hides_secrets(gate: Gate) -> None:
     manifest = 'wait_for: [{http: "http://127.0.0.1:1/", headers: {Authorization: "Bearer ${DB_TOKEN}"}}]'
 
     result = gate("manifest", "show", "-m", gate.write(manifest), env={"DB_TOKEN": "geheimnis-4711"})
@@ -153,7 +155,7 @@ def test_manifest_show_hides_secrets(gate):
     assert "wait_for" in result.out
 
 
-def test_manifest_lint(gate):
+def test_manifest_lint(gate: Gate) -> None:
     good, bad = gate.write("version: 1"), gate.write("version: 2\nx: 1")
 
     assert gate("manifest", "lint", good).rc == 0
@@ -162,7 +164,7 @@ def test_manifest_lint(gate):
     assert f"{bad}:2" in result.out
 
 
-def test_facts_are_replayed_to_the_same_verdict(gate, tmp_path):
+def test_facts_are_replayed_to_the_same_verdict(gate: Gate, tmp_path: Path) -> None:
     """What was seen on one machine can be judged on another."""
     manifest = f"files: [{{path: {tmp_path}/none}}, {{path: {tmp_path}, access: rwx}}]\nports: [1, 65000]"
     recording = tmp_path / "facts.json"
@@ -177,7 +179,7 @@ def test_facts_are_replayed_to_the_same_verdict(gate, tmp_path):
     assert [f["code"] for f in again.report["findings"]] == [f["code"] for f in live.report["findings"]]
 
 
-def test_no_secret_in_any_output(gate, tmp_path):
+def test_no_secret_in_any_output(gate: Gate, tmp_path: Path) -> None:
     """URL passwords, header values and secret-looking variables, in log, report and termination message."""
     secret = "s3cr3t-Pa55/word"
     report, message = tmp_path / "report.json", tmp_path / "message"
@@ -206,7 +208,7 @@ files: [{path: "/nonexistent/${DB_PASSWORD}", level: warn}]
     assert "Pa55" not in state
 
 
-def test_a_password_that_is_not_percent_encoded_is_told_and_not_shown(gate):
+def test_a_password_that_is_not_percent_encoded_is_told_and_not_shown(gate: Gate) -> None:
     manifest = 'wait_for: [{http: "http://user:${DB_PASSWORD}@127.0.0.1/"}]'
 
     result = gate("check", "--format", "json", manifest=manifest, env={"DB_PASSWORD": "begin/middle-end"})
@@ -216,7 +218,7 @@ def test_a_password_that_is_not_percent_encoded_is_told_and_not_shown(gate):
     assert "begin" not in result.out + result.err
 
 
-def test_help_names_every_command(gate):
+def test_help_names_every_command(gate: Gate) -> None:
     result = gate("--help")
 
     assert result.rc == 0
@@ -224,7 +226,7 @@ def test_help_names_every_command(gate):
         assert word in result.out
 
 
-def test_check_with_nobody_reading_keeps_its_exit_code(gate, tmp_path):
+def test_check_with_nobody_reading_keeps_its_exit_code(gate: Gate, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     process = gate.start("check", manifest=f"files: [{{path: {tmp_path}/none}}]", stdout=write)

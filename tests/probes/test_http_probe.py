@@ -113,7 +113,21 @@ def test_json_values_are_compared_as_json_does(wanted: dict[str, Any], document:
     assert (seen.facts.error or None) == error
 
 
-@pytest.mark.parametrize("body", [b"", b"no json", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"\xff\xfe{"])
+NESTED = b'{"a": "[", "b": ' + b"[" * 199 + b"]" * 199 + b"}"
+
+
+def test_json_nested_too_deeply_crashes_nobody() -> None:
+    """Python 3.13 would follow it down until the stack of the thread is used up."""
+    with serve(answers(reply("200 OK", b'"\\"[" [' + b"[" * 100_000))) as server:
+        deep = look(http=server.url(), json={"b": 1}, timeout="150ms")
+    with serve(answers(reply("200 OK", NESTED))) as server:
+        just = look(http=server.url(), json={"a": "["}, timeout="20s")
+
+    assert deep.facts.error == "HTTP 200, but the body is JSON nested more than 200 levels deep"
+    assert just.facts.ready
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b'{"a": ' + b"9" * 5000 + b"}", b"\xff\xfe{"])
 def test_a_body_that_is_no_json_is_told(body: bytes) -> None:
     with serve(answers(reply("200 OK", body))) as server:
         seen = look(http=server.url(), json={"b": 1}, timeout="150ms")

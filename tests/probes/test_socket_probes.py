@@ -15,6 +15,14 @@ from wait_kit import free_port, look, serve
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
+# Bring up the loopback of a network namespace that was just made: SIOCSIFFLAGS, IFF_UP.
+LO_UP = """
+import fcntl, socket, struct
+with socket.socket() as sock:
+    fcntl.ioctl(sock, 0x8914, struct.pack("16sh", b"lo", 1) + bytes(14))
+"""
+
+
 def test_an_open_port_is_ready_and_the_connection_is_closed() -> None:
     closed = threading.Event()
 
@@ -57,7 +65,7 @@ def test_the_first_address_that_accepts_wins_over_those_that_refuse(tmp_path: Pa
     assert f"127.0.0.1:{server.port} accepted the connection" in out
 
 
-def in_namespace(file: Path, over: str, fields: str, before: str = "") -> str:
+def in_namespace(file: Path, over: str, fields: str, before: str = "", *, namespaces: str = "-m") -> str:
     """Wait in a process that sees `file` in the place of `over`; its output."""
     script = f"""
     import sys, threading, time
@@ -74,7 +82,7 @@ def in_namespace(file: Path, over: str, fields: str, before: str = "") -> str:
     sys.stdout.flush()
     import os; os._exit(0)  # as the gate's child leaves: a look-up may still hang
     """
-    words = ["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && exec "$3" -c "$4"', "sh"]
+    words = ["unshare", namespaces, "sh", "-c", 'mount --bind "$1" "$2" && exec "$3" -c "$4"', "sh"]
     words += [str(file), over, sys.executable, textwrap.dedent(script)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -85,10 +93,9 @@ def in_namespace(file: Path, over: str, fields: str, before: str = "") -> str:
 def test_a_socket_that_meets_itself_is_nobody_listening() -> None:
     """In the ephemeral range the kernel may give the asking socket the very port it asks for: it then connects."""
     script = f"""
-    import fcntl, socket, struct, sys
+    import sys
     sys.path.insert(0, {str(Path(__file__).parent)!r})
-    with socket.socket() as sock:  # bring up lo of this network namespace: SIOCSIFFLAGS, IFF_UP
-        fcntl.ioctl(sock, 0x8914, struct.pack("16sh", b"lo", 1) + bytes(14))
+    {textwrap.indent(LO_UP, "    ").strip()}
     open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("40001 40003")
     met = 0
     for _ in range(50):
@@ -132,11 +139,13 @@ def test_every_scheme_tells_an_unknown_name_apart(field: str) -> None:
     assert seen.finding.code in ({"wait-dns"} if field != "grpc" else {"wait-dns", "manifest-unsupported"})
 
 
-SILENT_RESOLVER = """
-    import socket
-    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    silent.bind(("127.0.0.53", 53))
+SILENT_RESOLVER = (
+    LO_UP
+    + """
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("127.0.0.53", 53))
 """
+)
 
 
 @pytest.mark.root
@@ -144,9 +153,9 @@ SILENT_RESOLVER = """
 def test_a_resolver_that_never_answers_stops_nobody(tmp_path: Path, fields: str) -> None:
     """getaddrinfo would hang for 10 s and more; the attempt and the wait end when they should, with one thread left."""
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:30 attempts:3\n")
-    more = ", attempt_timeout='300ms', timeout='1s'"
-    out = in_namespace(tmp_path / "resolv.conf", "/etc/resolv.conf", fields + more, textwrap.dedent(SILENT_RESOLVER)
-                       .replace("\n", "\n    "))  # fmt: skip
+    fields += ", attempt_timeout='300ms', timeout='1s'"
+    before = textwrap.indent(SILENT_RESOLVER, "    ").strip()
+    out = in_namespace(tmp_path / "resolv.conf", "/etc/resolv.conf", fields, before, namespaces="-mn")
     first, error, numbers = out.splitlines()
 
     assert first == "False dns-silent"

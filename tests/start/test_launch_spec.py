@@ -48,7 +48,8 @@ def test_an_address_to_listen_on(address: object, good: bool) -> None:
 
 def test_a_word_for_the_server_may_be_a_number_but_none_that_loses_its_form() -> None:
     assert [Text.parse(v) for v in ("x", 2, True, False)] == ["x", "2", "true", "false"]
-    for value in (0.9, None, [], {}):
+    wrong: tuple[object, ...] = (0.9, None, [], {})
+    for value in wrong:
         with pytest.raises(ValueError, match=r"quotes|expected text"):
             Text.parse(value)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 BODY = 1 << 20  # bytes of a body that are looked at
+DEPTH = 200  # levels of JSON: some Pythons follow deeper ones down until the stack of a thread is used up, and crash
 SHOWN = 120  # characters of a body or value that are shown
 _ABSENT = object()
 
@@ -54,8 +55,11 @@ def values(spec: Spec, data: bytes) -> str | None:
     if len(data) > BODY:
         return f"the body is larger than {BODY} bytes, too much to be read as JSON"
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        text = data.decode("utf-8-sig")
+        if _deep(text):
+            return f"the body is JSON nested more than {DEPTH} levels deep"
+        document = json.loads(text)
+    except ValueError:
         return f"the body ({_size(data)}) is no JSON{_begins(data)}"
     for path, asked in spec.json.items():
         found = find(document, path)
@@ -64,6 +68,23 @@ def values(spec: Spec, data: bytes) -> str | None:
         if not same(found, asked):
             return f"JSON {path} is {_json(found)}, not {_json(asked)}"
     return None
+
+
+def _deep(text: str) -> bool:
+    """Nested more than DEPTH levels. Brackets inside of strings do not count."""
+    if text.count("[") + text.count("{") <= DEPTH:
+        return False
+    depth, quoted = 0, False
+    for mark in re.findall(r"(?s)\\.|[\"\[\]{}]", text):
+        if mark == '"':
+            quoted = not quoted
+        elif not quoted and mark in "[{":
+            depth += 1
+            if depth > DEPTH:
+                return True
+        elif not quoted and mark in "]}":
+            depth -= 1
+    return False
 
 
 def find(document: Any, path: str) -> Any:
