@@ -16,7 +16,10 @@ def main(argv: list[str], inherited: Inherited) -> int:
         options = parse(argv, environ)
         return _COMMANDS[options.command](options, inherited)
     except UsageError as error:
-        sys.stderr.write(f"modelgate: {error}\n`modelgate --help` shows how it is used.\n")
+        from modelgate.scrub import Scrubber, visible
+
+        said = visible(Scrubber(environ).text(str(error)))  # it repeats what was typed
+        sys.stderr.write(f"modelgate: {said}\n`modelgate --help` shows how it is used.\n")
         return exits.USAGE
 
 

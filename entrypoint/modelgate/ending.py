@@ -4,10 +4,13 @@ The handler itself ends the process. An exception raised from it could be swallo
 (a __del__, a callback), and a Python PID 1 that misses its TERM sits there until KILL.
 """
 
+import contextlib
 import os
 import signal
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from modelgate import exits, verdict
 
 if TYPE_CHECKING:
     from modelgate.run import Run
@@ -32,3 +35,10 @@ def install(run: "Run") -> None:
     for number in SIGNALS:
         if not run.inherited.ignored(number):
             signal.signal(number, end)
+
+
+def fault(run: "Run", error: Exception) -> None:
+    """A fault of our own is published like any other verdict. The caller raises it on: the door adds where it was."""
+    with contextlib.suppress(Exception):
+        run.add(verdict.fault(error, "modelgate", "a fault of its own"))
+        run.publish(exit_code=exits.SOFTWARE)

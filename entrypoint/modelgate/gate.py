@@ -6,7 +6,7 @@ A later stage starts only if no finding of an earlier one stops the gate, so a w
 not after the waits. Everything that touches the machine happens in children (isolate); what is here only decides.
 """
 
-from modelgate import verdict
+from modelgate import ending, verdict
 from modelgate.isolate import Lost
 from modelgate.kind import Stage
 from modelgate.options import Options
@@ -18,15 +18,24 @@ from modelgate.start.inherited import Inherited
 def gate(options: Options, inherited: Inherited) -> int:
     """Exit code of the gate. Does not return when the server was started."""
     run = Run(options, inherited)  # from here on TERM, INT, QUIT and HUP end it at once with 128+n
+    try:
+        return page(run)
+    except Exception as error:
+        ending.fault(run, error)
+        raise
+
+
+def page(run: Run) -> int:
+    """Manifest, stages, verdict, start."""
     manifest = run.read_manifest()
     if manifest is not None:
-        jobs = plan(manifest, options, run.command)
+        jobs = plan(manifest, run.options, run.command)
         for stage in Stage:
             if jobs[stage] and not run.stopped:
                 with run.stage(stage, jobs[stage]):
                     look(run, stage)
     exit_code = run.publish()
-    if exit_code or options.command != "run":
+    if exit_code or run.options.command != "run":
         return exit_code
     return run.start()
 

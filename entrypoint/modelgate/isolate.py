@@ -11,7 +11,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from modelgate import burial, child
 from modelgate.host import Host
@@ -29,13 +29,23 @@ NO_FORK = 5.0  # seconds that a process is waited for when none of ours runs tha
 class Isolate:
     """Runs jobs in children. Keep one for the life of the gate: it knows every child that could not be buried.
 
+    told      hears what a child says it is doing
+    turn      is called once a turn of the loop, at least every TICK, when the children that can be are at work
     sessions  every live child's session id; what is in one of them is ours to end
     stuck     pid -> `D (request_wait_answer)`: what SIGKILL did not end. While one is there, a PID namespace that is
               told to die cannot
     """
 
-    def __init__(self, host: Host, identity: Identity, *, cap: int = 8, told: Told = lambda _job, _words: None) -> None:
-        self.host, self.identity, self.cap, self.told = host, identity, cap, told
+    def __init__(
+        self,
+        host: Host,
+        identity: Identity,
+        *,
+        cap: int = 8,
+        told: Told = lambda _job, _words: None,
+        turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.host, self.identity, self.cap, self.told, self.turn = host, identity, cap, told, turn
         self.sessions: set[int] = set()
         self.stuck: dict[int, str] = {}
         self._running: dict[int, Running] = {}
@@ -102,6 +112,7 @@ class Isolate:
             while waiting or self._running:
                 passed = self._passed(until)
                 yield from self._fill(waiting, width, passed)
+                self.turn()
                 yield from self._listen(passed, until)
                 self.reap()
                 for running in list(self._running.values()):

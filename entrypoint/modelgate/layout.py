@@ -11,6 +11,7 @@ Line = list[tuple[str, str]]  # (text, style)
 
 _ANSI = {"fail": "1;31", "ok": "1;32", "warn": "33", "bold": "1", "dim": "2", "copy": "36"}
 _HANG = 9
+ALSO = 8  # subjects that the same cure mends
 ROWS = 20  # of the table of what held, at a start
 
 
@@ -34,9 +35,9 @@ def verdict(
         yield from _paragraph("", _circumstances(report), width, style="dim")
     for note in notes:
         yield from _paragraph("note", note, width, style="warn")
-    for number, finding in enumerate(failing, 1):
+    for number, (finding, *same) in enumerate(folded(failing), 1):
         yield []
-        yield from _failure(number, finding, report.manifest, width)
+        yield from _failure(number, finding, same, report.manifest, width)
     if warns:
         if failing or verbose:
             yield []
@@ -72,6 +73,16 @@ def table(report: Report, most: int | None = None) -> Iterator[Line]:
         yield [(f"  and {len(findings) - len(shown)} more", "dim")]
 
 
+def folded(findings: list[Finding]) -> list[list[Finding]]:
+    """Findings that one cure mends stand together: one closed directory above forty shards is one thing to read."""
+    groups: dict[object, list[Finding]] = {}
+    for n, finding in enumerate(findings):
+        component = finding.evidence.get("component")
+        key = (finding.code, component, finding.fixes) if component else n
+        groups.setdefault(key, []).append(finding)
+    return list(groups.values())
+
+
 def seconds(finding: Finding) -> str:
     """`0.012`; empty when it was not measured."""
     return "" if finding.seconds is None else f"{finding.seconds:.3f}"
@@ -94,12 +105,16 @@ def _circumstances(report: Report) -> str:
     return ", ".join(p for p in parts if p)
 
 
-def _failure(number: int, finding: Finding, manifest: str | None, width: int) -> Iterator[Line]:
+def _failure(number: int, finding: Finding, same: list[Finding], manifest: str | None, width: int) -> Iterator[Line]:
     unknown = " (could not look)" if finding.level is Level.UNKNOWN else ""
     yield [(f"{number}. ", "bold"), (f"{finding.code}{unknown}", "fail"), (f": {visible(finding.subject)}", "bold")]
     at = texts.where(finding, manifest)
     if at:
         yield [("   at    ", "dim"), (visible(at), "")]
+    for other in same[:ALSO]:
+        yield [("   also  ", "dim"), (visible(f"{other.subject} ({other.check})"), "")]
+    if len(same) > ALSO:
+        yield [("   also  ", "dim"), (f"{len(same) - ALSO} more, all in the report", "")]
     yield from _paragraph("seen", finding.observed, width)
     yield from _paragraph("why", finding.why, width)
     yield from _fixes(finding.fixes, width)

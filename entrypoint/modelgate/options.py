@@ -105,6 +105,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 def _validate(options: Options) -> None:
     if options.supervise_only and options.mode != "supervise":
         raise UsageError(f"{options.supervise_only[0]} needs --mode supervise")
+    if options.report is not None and options.report == options.manifest:
+        raise UsageError("--report would write over the manifest")
     try:
         if options.run_as is not None:
             identity.parse(options.run_as)
@@ -119,9 +121,12 @@ def _validate(options: Options) -> None:
 
 def _duration(name: str, text: str) -> float:
     try:
-        return float(Duration.parse(text))
+        seconds = float(Duration.parse(text))
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
+    if not seconds:
+        raise UsageError(f"{name}: 0 would end the gate at once; leave it out for no upper bound")
+    return seconds
 
 
 def _environment(options: Options, environ: Mapping[str, str], given: Mapping[str, Any]) -> None:
@@ -151,7 +156,7 @@ def _environment(options: Options, environ: Mapping[str, str], given: Mapping[st
         elif key in flags:
             if value.lower() not in ("", "0", "false", "no"):
                 setattr(options, *flags[key])
-        elif key in ("VERBOSE", "QUIET") and value.isdigit():
+        elif key in ("VERBOSE", "QUIET") and value.isdecimal():
             options.verbosity += int(value) if key == "VERBOSE" else -int(value)
         elif key in ("FORWARD", "SIGNAL", "GRACE", "DRAIN"):
             options.supervise_only.append(name)
@@ -175,7 +180,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         usage=usage,
         description="The gate in front of a model server: starts a server that can work, or exits with the reason.",
         epilog=EPILOG if command == "run" else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # A width of its own: asking the terminal imports shutil, 4 ms that only --help would need.
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
         allow_abbrev=False,
     )
     add = parser.add_argument

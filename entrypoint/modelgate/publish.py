@@ -5,15 +5,18 @@ Files are written in a child with a bounded wait: a path on a mount that does no
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from modelgate import identity, verdict
 from modelgate import report as texts
 from modelgate.finding import Finding, Report
 from modelgate.host import Host, Place
 from modelgate.isolate import Isolate, Job, Lost
 from modelgate.kind import Kind, Shape
+from modelgate.writer import Writer
 
 if TYPE_CHECKING:
     from modelgate.run import Run
@@ -63,29 +66,39 @@ def to_files(run: "Run", report: Report, seconds: float) -> list[str]:
     kind = Kind(key="publish", module=sys.modules[__name__], shape=Shape.IMPLIED, silence=seconds)
     job = Job(kind=kind, specs=(spec,), checks=("publish",), lines=(None,))
     errors: list[str] = []
-    for outcome in Isolate(run.host, run.me).run([job]):
+    # As whoever we are by now: a start that failed at the very end has taken the server's identity already.
+    isolate, until = Isolate(run.host, identity.current()), time.monotonic() + seconds
+    for outcome in isolate.run([job], until=until):
         if isinstance(outcome, Lost):
-            errors.append(f"the report could not be written: {outcome.detail}")
+            doing = verdict.last_words(outcome.last)
+            errors.append(f"the report could not be written: {outcome.detail}" + (f" ({doing})" if doing else ""))
         else:
             errors += outcome.facts.errors
     return errors
 
 
-def to_stdout(report: Report, form: str) -> None:
-    """`check` prints the report."""
+def to_stdout(report: Report, form: str, patience: float | None = None, *, verbose: bool = False) -> None:
+    """`check` prints the report; `patience` as for write_stdout. verbose: what held is listed too."""
     if form == "json":
         body = texts.to_json(report)
     elif form == "junit":
         body = texts.to_junit(report)
     else:
-        body = texts.to_text(report, color=os.isatty(1)).encode("utf-8", "backslashreplace")
-    write_stdout(body)
+        body = texts.to_text(report, color=os.isatty(1), verbose=verbose).encode("utf-8", "backslashreplace")
+    write_stdout(body, patience)
 
 
-def write_stdout(body: bytes) -> None:
-    """All of it, with a newline at the end; a reader that has gone away changes nothing."""
+def write_stdout(body: bytes, patience: float | None = None) -> None:
+    """All of it, with a newline at the end; a reader that has gone away changes nothing.
+
+    One who reads slowly (a pager) is waited for; with `patience` so many seconds at most, then the rest is dropped.
+    """
+    body = body if body.endswith(b"\n") else body + b"\n"
+    if patience is not None:
+        Writer(1).write(body, patience=patience)
+        return
     try:
-        view = memoryview(body if body.endswith(b"\n") else body + b"\n")
+        view = memoryview(body)
         while view:
             view = view[os.write(1, view) :]
     except OSError:

@@ -96,7 +96,7 @@ def judge(options: Options) -> int:
     return code
 
 
-def dump(rows: list[Row], place: Place, scrubber: Scrubber) -> None:
+def dump(rows: list[Row], place: Place, scrubber: Scrubber, patience: float | None = None) -> None:
     """`modelgate facts`: the recording on standard output, readable, secrets hidden."""
     recording = msgspec.to_builtins(Recording(version=__version__, place=place, rows=rows), enc_hook=plain)
-    publish.write_stdout(msgspec.json.format(msgspec.json.encode(scrubber.data(recording)), indent=1))
+    publish.write_stdout(msgspec.json.format(msgspec.json.encode(scrubber.data(recording)), indent=1), patience)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -37,14 +37,17 @@ class Run:
         self.log = Log(
             format=options.log_format, verbosity=options.verbosity, scrubber=self.scrubber, environ=self.environ
         )
-        self.isolate = Isolate(self.host, self.me, told=self._told)
+        self._held: list[Callable[[], None]] = []
+        self.isolate = Isolate(self.host, self.me, told=self._told, turn=self._turn)
         self.state: State | None = None
         self.manifest: Manifest | None = None
+        self.env_set: dict[str, str] = {}
         self.health: str | None = None
         self.rows: list[record.Row] = []  # `modelgate facts` only
+        self._printed = False
         self._jobs: list[Job] = []
         self._until: float | None = None
-        self._timed_out = False
+        self._overdue: list[str] = []  # levels of what the upper bound cut short
         ending.install(self)
 
     # -- before the stages ---------------------------------------------------------------------------------------
@@ -52,7 +55,7 @@ class Run:
     def read_manifest(self) -> Manifest | None:
         """The manifest, ours to act on from here; None after its errors have become findings."""
         for text in self.options.warnings:
-            self.log.say("warning", text)
+            self.say_later("warning", text)
         self.place = find_place(self.environ, self.me.uid, self.me.gid, self.me.groups)
         self.host.place = self.place
         loaded = read_manifest(self)
@@ -102,7 +105,7 @@ class Run:
         return any(f.stops for f in self.report.findings)
 
     def add(self, finding: Finding) -> None:
-        if finding.code == "identity-denied" and any(f.code == finding.code for f in self.report.findings):
+        if finding.code == "identity-denied" and any(f.code == finding.code and f.stops for f in self.report.findings):
             return  # every child says the same
         self.report.findings.append(finding)
         self.log.debug_finding(finding)
@@ -111,7 +114,8 @@ class Run:
     def stage(self, stage: Stage, jobs: list[Job]) -> Iterator[None]:
         self._jobs = jobs
         started, before = _utc(), time.monotonic()
-        self.log.stage(stage.value, looks=sum(len(j.specs) for j in jobs))
+        looks = sum(len(j.specs) for j in jobs)
+        self._held.append(lambda: self.log.stage(stage.value, looks=looks))
         self._tell_state(stage=stage.value)
         yield
         self.report.stages.append(StageTime(stage.value, started, round(time.monotonic() - before, 4)))
@@ -127,21 +131,38 @@ class Run:
 
     def unfinished(self, lost: Lost) -> None:
         self.report.unfinished.append(verdict.unfinished(lost))
-        self._timed_out = self._timed_out or lost.how == "timeout"
+        if lost.how == "timeout":
+            self._overdue.append(getattr(lost.job.specs[lost.index], "level", "fail"))
 
     def close_stage(self) -> None:
-        if self._timed_out and self._until is not None:
-            self.add(verdict.timed_out(self._until - self.began, self.report.unfinished))
+        if self._overdue and self._until is not None:
+            stops = self._overdue != ["warn"] * len(self._overdue)
+            self.add(verdict.timed_out(self._until - self.began, self.report.unfinished, stops=stops))
+            self._overdue.clear()
+
+    def say_later(self, level: str, event: str, **fields: Any) -> None:
+        """A line for the log that need not hold up the first children: loading structlog takes as long as they do."""
+        self._held.append(lambda: self.log.say(level, event, **fields))
+
+    def _turn(self) -> None:
+        """Once a turn of the isolation loop, at least four times a second."""
+        while self._held:
+            self._held.pop(0)()
+        self.log.tick()
+        if self.state is not None:
+            self.state.beat()
 
     def _told(self, job: Job, words: dict[str, Any]) -> None:
-        index = int(words.get("index", 0))
+        index = words.get("index", 0)
+        index = index if isinstance(index, int) and 0 <= index < len(job.specs) else 0  # it comes from a child
         about = {"check": job.checks[index], "subject": verdict.subject(job, index)}
         if "attempt" in words:
             self.log.attempt(**{**about, **words})
         else:
             self.log.progress(**{**about, **words})
-            self.log.tick()
-        self._tell_state(waiting_for=about["subject"], **{k: words[k] for k in ("done", "total") if k in words})
+        # The path of other words is only the component they have come to.
+        what = self.scrubber.text(str(words["path"] if words.keys() >= {"path", "done"} else about["subject"]))
+        self._tell_state(waiting_for=what, **{k: words[k] for k in ("done", "total") if k in words})
 
     def _tell_state(self, **fields: Any) -> None:
         if self.state is not None:
@@ -149,21 +170,19 @@ class Run:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    def publish(self, exit_code: int | None = None, seconds: float = 2.0) -> int:
+    def publish(self, exit_code: int | None = None, seconds: float = 5.0) -> int:
         """The verdict before the exit: log, report file, termination message, probe state. Returns the exit code."""
+        self._turn()
         report = self.report
         report.findings = verdict.sort(report.findings)
         report.exit_code = exits.decide(report.findings) if exit_code is None else exit_code
         report.verdict = "fail" if report.exit_code else "pass"
         report.seconds = round(time.monotonic() - self.began, 4)
         shown = self.scrubber.data(report)
-        if self.options.command == "check":
-            publish.to_stdout(shown, self.options.format)
-        elif self.options.command == "facts":
-            record.dump(self.rows, self.place, self.scrubber)
-            if self.manifest is not None:
-                return exits.PASSED  # what was seen is the answer, whatever it means
-        else:
+        self._print(shown, None if exit_code is None else seconds)
+        if self.options.command == "facts" and self.manifest is not None:
+            return exits.PASSED  # what was seen is the answer, whatever it means
+        if self.options.command != "check":
             self.log.verdict(shown)
         for error in publish.to_files(self, shown, seconds):
             self.log.say("warning", error)
@@ -172,6 +191,16 @@ class Run:
             message = f"{first.subject}: {first.observed}" if first else ""
             self.state.write(phase="failed", verdict="fail", exit_code=report.exit_code, message=message)
         return report.exit_code
+
+    def _print(self, shown: Report, patience: float | None) -> None:
+        """What a command was asked to print, once: a signal may come while nobody reads what is printed."""
+        if self._printed or self.options.command not in ("check", "facts"):
+            return
+        self._printed = True
+        if self.options.command == "check":
+            publish.to_stdout(shown, self.options.format, patience, verbose=self.options.verbosity > 0)
+        else:
+            record.dump(self.rows, self.place, self.scrubber, patience)
 
     def start(self) -> int:
         """Exec the server. Returns an exit code only when that failed; the finding is published then."""
@@ -191,7 +220,7 @@ class Run:
         )
         ending.install(self)
         self.add(failed)
-        return self.publish()
+        return self.publish() or exits.SOFTWARE  # never 0: no server runs
 
 
 def _utc() -> str:

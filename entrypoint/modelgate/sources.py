@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from modelgate import manifest_source, verdict
 from modelgate.checks import KINDS
-from modelgate.finding import IMAGE, Finding, Fix, fail
+from modelgate.finding import IMAGE, Finding, Fix, Level, fail
 from modelgate.isolate import Job, Lost
 from modelgate.kind import Shape, kind
 from modelgate.manifest import Manifest, empty, load
@@ -24,11 +24,15 @@ def read_manifest(run: "Run") -> Manifest | list[Finding]:
     )
     loaded: Manifest | list[Finding] = empty()
     for outcome in run.isolate.run([job]):
-        findings = [f for f in verdict.judge(outcome, run.place) if f.stops]
+        judged = verdict.judge(outcome, run.place)
+        for finding in judged:
+            if finding.level is Level.WARN:
+                run.add(finding)
+        findings = [f for f in judged if f.stops]
         if findings or isinstance(outcome, Lost):
             return findings
         if outcome.facts.path is None:
-            run.log.say("info", "no manifest: only what the command implies is checked", stage="manifest")
+            run.say_later("info", "no manifest: only what the command implies is checked", stage="manifest")
         else:
             loaded = load(outcome.facts.text, outcome.facts.path, run.environ, KINDS, run.place)
     return _refuse(run, loaded) if isinstance(loaded, Manifest) else loaded

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from modelgate.finding import CLUSTER, DEPLOYER, IMAGE, US, Finding, Fix, Level, Unfinished, fail, unknown
+from modelgate.finding import CLUSTER, DEPLOYER, IMAGE, US, Finding, Fix, Level, Unfinished, fail, unknown, warn
 from modelgate.host import Place
 from modelgate.isolate import Job, Lost, Seen
 from modelgate.remedies import per_platform
@@ -14,18 +14,23 @@ def judge(outcome: Seen | Lost, place: Place) -> list[Finding]:
     """Findings with check, line, implied_by and seconds filled in, and levels settled. [] when it was cancelled."""
     job, index = outcome.job, outcome.index
     spec = job.specs[index]
-    if isinstance(outcome, Seen):
-        found = job.kind.module.judge(spec, outcome.facts, place)
-    elif outcome.how in ("cancelled", "timeout"):
+    if isinstance(outcome, Lost) and outcome.how in ("cancelled", "timeout"):
         return []
-    else:
-        hook = getattr(job.kind.module, "lost", None)
-        found = (hook(spec, outcome, place) if hook else None) or [_lost(outcome, subject(job, index), place)]
+    try:
+        if isinstance(outcome, Seen):
+            found = job.kind.module.judge(spec, outcome.facts, place)
+        else:
+            hook = getattr(job.kind.module, "lost", None)
+            found = (hook(spec, outcome, place) if hook else None) or [_lost(outcome, subject(job, index), place)]
+    except Exception as error:  # noqa: BLE001 - one judgement that fails must not take the verdict of all others along
+        found = [fault(error, subject(job, index), f"what was seen for {job.checks[index]} could not be judged")]
     return [_settle(f, job, index, outcome.seconds) for f in found]
 
 
 def _settle(finding: Finding, job: Job, index: int, seconds: float) -> Finding:
     level = finding.level
+    if finding.code == "identity-denied":  # not about this entry: the server could not be started either
+        return replace(finding, check="run_as", seconds=round(seconds, 4))
     lowered = getattr(job.specs[index], "level", "fail") == "warn"
     implied = job.implied_by is not None
     if (lowered and finding.stops) or (implied and level is Level.UNKNOWN):
@@ -94,6 +99,12 @@ def _lost(lost: Lost, what: str, place: Place) -> Finding:
     return unknown("check-lost", what, f"{check} was lost: {lost.detail}{at}", _WHY, tell, go_on)
 
 
+def fault(error: Exception, what: str, saw: str) -> Finding:
+    """Something of ours raised `error` in the gate itself; `saw` says in what."""
+    tell = Fix(when="it happens again", do="Report it with the text of `modelgate -v check`", who=US)
+    return unknown("check-lost", what, f"{saw}: {type(error).__name__}: {error}", _WHY, tell)
+
+
 _WHY = "Nothing is known about this requirement, and what is not known is not taken for good."
 
 
@@ -115,14 +126,17 @@ def identity_denied(detail: str, place: Place) -> Finding:
     return fail("identity-denied", place.who, detail, why, *fixes)
 
 
-def timed_out(seconds: float, waiting: list[Unfinished]) -> Finding:
-    """The gate's own upper bound has passed; the finding names what it was still waiting for."""
+def timed_out(seconds: float, waiting: list[Unfinished], *, stops: bool = True) -> Finding:
+    """The gate's own upper bound has passed; the finding names what it was still waiting for.
+
+    stops: False when all of that is `level: warn`, which never stops the gate.
+    """
     names = ", ".join(u.subject + (f" ({u.last})" if u.last else "") for u in waiting[:5])
     more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
     fix = Fix(
         when="these need longer", do="Raise `timeout` in the manifest, --timeout or MODELGATE_TIMEOUT", who=DEPLOYER
     )
-    return fail(
+    return (fail if stops else warn)(
         "gate-timeout",
         "timeout",
         f"the gate was not through after {show_seconds(seconds)}; not finished: {names or 'nothing'}{more}",

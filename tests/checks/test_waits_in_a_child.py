@@ -51,7 +51,7 @@ def test_all_entries_are_looked_at_in_one_child(server: int) -> None:
     outcomes = {o.index: o for o in isolation.run([job(*entries)])}
     seen = {index: o.facts for index, o in outcomes.items() if isinstance(o, Seen)}
 
-    assert len(seen) == 5
+    assert len(seen) == 5, outcomes
     assert [seen[i].ready for i in range(5)] == [True, False, False, True, False]
     assert [seen[i].cause for i in (1, 2, 4)] == ["refused", "failed", "status"]
     assert {t["index"] for t in told} >= {1, 2, 4}
@@ -71,7 +71,7 @@ def test_a_wait_that_is_cut_off_tells_its_own_last_error_and_leaves_no_process(t
     outcomes = {o.index: o for o in isolate().run([job(*entries)], until=time.monotonic() + 1.5)}
 
     lost = {index: o for index, o in outcomes.items() if isinstance(o, Lost)}
-    assert {o.how for o in lost.values()} == {"timeout"}
+    assert {o.how for o in lost.values()} == {"timeout"}, lost
     assert lost[0].last["error"] == f"connection refused by 127.0.0.1:{port} (ECONNREFUSED)"
     assert lost[1].last["error"] == "connect /no/such.sock: No such file or directory (ENOENT)"
     assert lost[2].last.get("error") is None

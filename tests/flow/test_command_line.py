@@ -33,6 +33,15 @@ def test_check_prints_the_report_as_json_also_for_a_bad_manifest(gate: Gate) -> 
     assert finding["fixes"]
 
 
+def test_check_lists_what_held_when_asked(gate: Gate, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    manifest = f"files: [{{path: {held}}}]"
+
+    assert "files[0]" not in gate("check", manifest=manifest).out
+    assert "files[0]" in gate("check", "-v", manifest=manifest).out
+
+
 def test_check_prints_junit(gate: Gate, tmp_path: Path) -> None:
     result = gate("check", "--format", "junit", manifest=f"files: [{{path: {tmp_path}/none}}, {{path: {tmp_path}}}]")
 
@@ -100,6 +109,8 @@ def test_an_unknown_variable_only_warns_and_a_service_link_does_not_even_that(ga
         [],
         ["serve.py"],
         ["--timeout", "5", "--", "true"],
+        ["--timeout", "0s", "--", "true"],
+        ["-m", "m.yaml", "--report", "m.yaml", "--", "true"],
         ["--format", "xml", "--", "true"],
         ["--grace", "5s", "--", "true"],
         ["explain"],
