@@ -20,6 +20,10 @@ def main(argv: list[str], inherited: Inherited) -> int:
 
         said = visible(Scrubber(environ).text(str(error)))  # it repeats what was typed
         sys.stderr.write(f"modelgate: {said}\n`modelgate --help` shows how it is used.\n")
+        if "--" in argv:  # somebody meant to start a server
+            from modelgate import publish
+
+            publish.usage(f"modelgate: {said}\n", environ)
         return exits.USAGE
 
 

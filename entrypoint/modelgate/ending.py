@@ -26,15 +26,18 @@ def install(run: "Run") -> None:
             signal.signal(other, signal.SIG_IGN)
         try:
             run.isolate.kill_all()
+            run.log.patience = 0.2
             name = signal.Signals(number).name
             run.log.say("error", f"ended by {name} while the gate was open", signal=name, exit_code=128 + number)
             run.publish(exit_code=128 + number, seconds=0.4)
         finally:
             os._exit(128 + number)
 
-    for number in SIGNALS:
-        if not run.inherited.ignored(number):
-            signal.signal(number, end)
+    heard = [number for number in SIGNALS if not run.inherited.ignored(number)]
+    for number in heard:
+        signal.signal(number, end)
+    # One that the starter had blocked would not be heard either; the server gets the mask as it came.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
 
 
 def fault(run: "Run", error: Exception) -> None:

@@ -3,10 +3,13 @@
 import sys
 
 from modelgate import exits, explain_path, publish, verdict
+from modelgate.finding import Report
 from modelgate.isolate import Job, Lost
 from modelgate.kind import Shape, kind
 from modelgate.options import Options
+from modelgate.report import event_of, to_text
 from modelgate.run import Run
+from modelgate.scrub import visible
 from modelgate.start.inherited import Inherited
 
 
@@ -15,8 +18,7 @@ def explain(path: str, options: Options, inherited: Inherited) -> int:
     options.command = "check"
     options.verbosity = options.verbosity or -1  # the answer is what was asked for, not how it was come by
     run = Run(options, inherited)
-    if run.read_manifest() is None:
-        return run.publish()
+    run.read_manifest()  # for its run_as; one that is no good is told, and the path explained all the same
     job = Job(
         kind=kind("explain", explain_path, shape=Shape.IMPLIED, silence=10.0),
         specs=(explain_path.Spec(path=path),),
@@ -24,13 +26,13 @@ def explain(path: str, options: Options, inherited: Inherited) -> int:
         lines=(None,),
     )
     code = exits.SOFTWARE
-    for finding in run.report.findings:  # run_as could not be honoured
-        sys.stderr.write(f"modelgate: {finding.observed}. {finding.why}\n")
+    for finding in run.scrubber.data(run.report).findings:
+        sys.stderr.write(visible(f"modelgate: {event_of(finding, run.report.manifest)}. {finding.why}") + "\n")
     for outcome in run.isolate.run([job]):
         findings = verdict.judge(outcome, run.place)
         code = exits.decide(findings)
         if isinstance(outcome, Lost):
-            text = "\n".join(f"{f.code}: {f.observed}" for f in findings) + "\n"
+            text = to_text(Report(verdict="fail", exit_code=code, findings=findings))
         else:
             text = explain_path.render(outcome.facts, findings, run.place)
         publish.write_stdout(text.encode("utf-8", "backslashreplace"))

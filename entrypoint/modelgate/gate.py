@@ -31,7 +31,7 @@ def page(run: Run) -> int:
     if manifest is not None:
         jobs = plan(manifest, run.options, run.command)
         for stage in Stage:
-            if jobs[stage] and not run.stopped:
+            if jobs[stage] and (not run.stopped or run.options.command == "facts"):
                 with run.stage(stage, jobs[stage]):
                     look(run, stage)
     exit_code = run.publish()

@@ -194,3 +194,17 @@ def find_place(environ: Mapping[str, str], uid: int, gid: int, groups: tuple[int
     elif os.getpid() != 1 and not environ.get("container"):
         container, platforms = False, ("shell",)
     return Place(platforms=platforms, container=container, uid=uid, gid=gid, groups=groups, root=os.geteuid() == 0)
+
+
+def cpus(sys: str = SYS) -> int:
+    """Cores this container may keep busy: the affinity mask, and the cgroup's quota (v2, then v1) rounded down."""
+    cores = len(os.sched_getaffinity(0))
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = " ".join(Host().read(os.path.join(sys, "fs/cgroup", name)) for name in names).split()
+            quota, period = int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):  # not that version, or `max`
+            continue
+        if quota > 0 and period > 0:
+            return max(1, min(cores, quota // period))
+    return cores

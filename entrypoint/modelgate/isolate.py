@@ -11,12 +11,12 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from modelgate import burial, child
 from modelgate.host import Host
 from modelgate.identity import Identity
-from modelgate.running import BURIAL, How, Job, Lost, Running, Seen, Told, never
+from modelgate.running import BURIAL, How, Job, Lost, Running, Seen, Told, Turn, never
 
 __all__ = ["ENDING", "Isolate", "Job", "Lost", "Seen"]
 
@@ -37,13 +37,7 @@ class Isolate:
     """
 
     def __init__(
-        self,
-        host: Host,
-        identity: Identity,
-        *,
-        cap: int = 8,
-        told: Told = lambda _job, _words: None,
-        turn: Callable[[], None] = lambda: None,
+        self, host: Host, identity: Identity, *, cap: int = 8, told: Told = lambda _job, _words: None, turn: Turn = int
     ) -> None:
         self.host, self.identity, self.cap, self.told, self.turn = host, identity, cap, told, turn
         self.sessions: set[int] = set()
@@ -113,7 +107,10 @@ class Isolate:
                 passed = self._passed(until)
                 yield from self._fill(waiting, width, passed)
                 self.turn()
+                if not (waiting or self._running):
+                    return
                 yield from self._listen(passed, until)
+                passed = self._passed(until)  # it may have come to pass while we listened
                 self.reap()
                 for running in list(self._running.values()):
                     if self._ended(running, passed):
@@ -152,7 +149,8 @@ class Isolate:
         before = time.monotonic()
         bounds = [] if passed else [b for b in (until, self._hurry) if b is not None]
         bounds += [running.due(before) for running in self._running.values()]
-        patience = max(0.0, min([TICK, *(b - before for b in bounds)]))
+        kill = passed and any(running.killed is None for running in self._running.values())
+        patience = 0.0 if kill else max(0.0, min([TICK, *(b - before for b in bounds)]))
         by_fd = {running.fd: running for running in self._running.values() if not running.eof}
         poll = select.poll()
         for fd in by_fd:

@@ -49,6 +49,7 @@ class Log:
             scrubber = Scrubber({})
         self.scrubber = scrubber
         self.verbosity = verbosity
+        self.patience = 1.0  # seconds that a line waits for a reader
         self._environ: Mapping[str, str] = os.environ if environ is None else environ
         self._writer = Writer(fd)
         self.console = format == "console" or (format == "auto" and self._writer.terminal)
@@ -160,7 +161,7 @@ class Log:
                 self._draw(self._begin_screen().verdict, report, notes)
             else:
                 text = texts.to_text(report, short=True, notes=notes)
-                self._writer.write(text.encode("utf-8", "backslashreplace"), insist=True)
+                self._writer.write(text.encode("utf-8", "backslashreplace"), patience=self.patience, insist=True)
 
     def close(self) -> None:
         """Leave the terminal as it was found. The log may still be used."""
@@ -214,7 +215,7 @@ class Log:
     def _put(self, line: bytes) -> bool:
         if self._screen is not None and self._depth <= 1:
             return self._screen.line(line)
-        return self._writer.write(line, insist=self._insist)
+        return self._writer.write(line, patience=self.patience, insist=self._insist)
 
     # -- the live display ----------------------------------------------------------------------------------------
 

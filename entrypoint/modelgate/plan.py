@@ -1,12 +1,12 @@
 """Manifest and command line to jobs by stage."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from modelgate.checks import KINDS, files, launch, wait_for
+from modelgate.host import cpus
 from modelgate.isolate import Job
 from modelgate.kind import Kind, Shape, Stage
 from modelgate.manifest import Manifest
@@ -60,7 +60,7 @@ def _digests(manifest: Manifest) -> list[Job]:
         digest = files.digest_spec(spec)
         if digest is not None:
             rows.append((f"{check}.sha256", line, digest))
-    workers = max(1, len(os.sched_getaffinity(0)))
+    workers = cpus()
     return [_job(_BY_KEY["digests"], rows[n::workers]) for n in range(workers) if rows[n::workers]]
 
 

@@ -6,6 +6,7 @@ Files are written in a child with a bounded wait: a path on a mount that does no
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -63,11 +64,23 @@ def to_files(run: "Run", report: Report, seconds: float) -> list[str]:
         return []
     body = texts.to_json(report)
     spec = Spec(run.options.report, body, termination, texts.termination(report) if failed else b"")
+    return _write(run.host, spec, seconds)
+
+
+def usage(text: str, environ: Mapping[str, str]) -> None:
+    """A container that was told nonsense: `kubectl describe` shows why, and not only 64."""
+    host = Host(environ=environ)
+    path = texts.termination_path(host)
+    if path is not None:
+        _write(host, Spec(None, b"", path, text.encode("utf-8", "backslashreplace")[: texts.TERMINATION_LIMIT]), 2.0)
+
+
+def _write(host: Host, spec: Spec, seconds: float) -> list[str]:
     kind = Kind(key="publish", module=sys.modules[__name__], shape=Shape.IMPLIED, silence=seconds)
     job = Job(kind=kind, specs=(spec,), checks=("publish",), lines=(None,))
     errors: list[str] = []
     # As whoever we are by now: a start that failed at the very end has taken the server's identity already.
-    isolate, until = Isolate(run.host, identity.current()), time.monotonic() + seconds
+    isolate, until = Isolate(host, identity.current()), time.monotonic() + seconds
     for outcome in isolate.run([job], until=until):
         if isinstance(outcome, Lost):
             doing = verdict.last_words(outcome.last)

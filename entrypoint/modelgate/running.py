@@ -12,6 +12,7 @@ from modelgate.units import show_seconds
 
 How = Literal["hung", "crashed", "failed", "identity", "cancelled", "timeout", "no-fork"]
 Told = Callable[["Job", dict[str, Any]], None]
+Turn = Callable[[], object]
 
 LEAVE = 0.5  # seconds a child has to be gone once it has answered, or closed its pipe
 BURIAL = 0.5  # seconds that SIGKILL is given; who is still there then is in state D

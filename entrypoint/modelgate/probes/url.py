@@ -98,6 +98,10 @@ def _decode(text: str) -> str:
 
 def endpoint(text: str, key: str = "tcp") -> tuple[str, int]:
     """`HOST:PORT` or `[IPV6]:PORT`."""
+    if "@" in text:
+        raise ValueError(
+            f"{key}: expected HOST:PORT alone; what stands before the @ is no part of it, and not shown here"
+        )
     if "://" in text:
         raise ValueError(
             f'{key}: write "{text.partition("://")[2].rstrip("/")}", without {text.partition("://")[0]}://'
