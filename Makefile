@@ -30,7 +30,7 @@ test-all: $(VENV)/.dev $(VENV)/.demo needs-root  ## every test; as root, with Do
 test-docker: $(VENV)/.test $(VENV)/.demo needs-root  ## the tests in containers; starts a Docker engine if none answers
 	$(RUN) -m pytest --docker tests/docker $(ARGS)
 
-lint: $(VENV)/.dev  ## ruff, mypy, shellcheck
+lint: $(VENV)/.dev $(VENV)/.demo  ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy

@@ -3,6 +3,9 @@
 import errno
 import os
 
+from modelgate.walk import acl
+from modelgate.walk.names import raw
+
 _MODES = {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}
 _AT_FDCWD = -100
 _AT_EACCESS = 0x200
@@ -11,6 +14,7 @@ _AT_EACCESS = 0x200
 def load(letters: str = "") -> None:
     """Import what a refused look may need, while the identity that may read our own files is still in force."""
     import difflib  # noqa: F401
+    import fcntl  # noqa: F401
 
     if "w" in letters or "x" in letters:
         import ctypes  # noqa: F401
@@ -54,9 +58,14 @@ def _read_only(path: bytes) -> bool:
         return False
 
 
+def acl_of(path: str, name: str) -> str:
+    """A POSIX ACL as text, `name` being its attribute; "" when there is none or nobody tells."""
+    try:
+        return acl.text(os.getxattr(raw(path), name, follow_symlinks=False))
+    except OSError:
+        return ""
+
+
 def has_acl(path: str) -> bool:
     """A POSIX ACL: then the group bits of the mode are its mask, and chmod g+x need not help the group."""
-    try:
-        return "system.posix_acl_access" in os.listxattr(path, follow_symlinks=False)
-    except OSError:
-        return False
+    return bool(acl_of(path, acl.ACCESS))

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+from modelgate.walk import acl as acls
+from modelgate.walk.acl import Ruling
+
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
@@ -16,7 +19,7 @@ class Step(Struct, frozen=True, kw_only=True):
     may      which of r w x this process may, as the kernel answers it; always "" for a link
     errno    why it could not be looked at ("EACCES"); "" when it could
     via      index of the link whose target named this component; -1: the path itself did
-    acl      it carries a POSIX ACL (asked only of a component that refused)
+    acl      its POSIX ACL as text (`u::rwx,u:1001:--x,…`), and the default one of a directory; "" without
     """
 
     path: str
@@ -36,7 +39,8 @@ class Step(Struct, frozen=True, kw_only=True):
     may: str = ""
     errno: str = ""
     via: int = -1
-    acl: bool = False
+    acl: str = ""
+    acl_default: str = ""
 
     def part(self, uid: int, groups: frozenset[int]) -> str:
         """Which bits count for this identity: u, g or o. The first that fits does, even when it gives less."""
@@ -47,11 +51,33 @@ class Step(Struct, frozen=True, kw_only=True):
         bits = int(self.mode or "0", 8) >> {"u": 6, "g": 3, "o": 0}[part]
         return all(bits & _BITS[letter] for letter in letters)
 
+    def ruling(self, uid: int, groups: frozenset[int], letters: str) -> Ruling:
+        """What of mode and ACL decides whether this identity may `letters`."""
+        return acls.ruling(self.acl, int(self.mode or "0", 8), uid == self.uid, self.gid, uid, groups, letters)
+
     @property
     def words(self) -> str:
         """`directory /models (0700 root:root)`."""
         about = f" ({self.mode} {self.owner}:{self.group})" if self.mode and self.type != "link" else ""
         return f"{self.type} {self.path}{about}".strip()
+
+
+class Around(Struct, frozen=True, kw_only=True):
+    """What decides beside mode and ACL, as far as a process can see it.
+
+    capabilities  effective ones as the kernel's bit set; -1 when it cannot be read
+    context       what confines this process: an SELinux context or an AppArmor profile with its mode; "" when none
+    selinux       SELinux is there;  label: the SELinux context of the component that refused
+    flags         of the letters i (immutable) and a (append-only), those of that component
+    links         fs.protected_symlinks is on
+    """
+
+    capabilities: int = -1
+    context: str = ""
+    selinux: bool = False
+    label: str = ""
+    flags: str = ""
+    links: bool = False
 
 
 class Walk(Struct, frozen=True, kw_only=True):
@@ -60,6 +86,8 @@ class Walk(Struct, frozen=True, kw_only=True):
     errno     "" when the path leads somewhere, else what lookup was refused with ("ENOENT"); `words` is its text
     deciding  index of the component that decides a refusal; -1 when none does
     end       index of what the path leads to; -1 when it was refused
+    below     directories that lie behind the component that refused, by the text of the path: nobody looked at them
+    around    what else may decide, seen where rights refused; None where it was not looked for
     missing   the first component that is not there; near: names beside it that look like it;
               entries: how many names its directory holds (at most LISTED are counted), -1 when it cannot be listed
     """
@@ -73,6 +101,8 @@ class Walk(Struct, frozen=True, kw_only=True):
     words: str = ""
     deciding: int = -1
     end: int = -1
+    below: tuple[str, ...] = ()
+    around: Around | None = None
     missing: str = ""
     near: tuple[str, ...] = ()
     entries: int = -1

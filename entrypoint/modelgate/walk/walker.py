@@ -9,10 +9,10 @@ import stat
 from collections import deque
 from typing import Any
 
-from msgspec.structs import replace
-
 from modelgate.host import Host
-from modelgate.walk.asks import has_acl, may, name_of
+from modelgate.walk import acl
+from modelgate.walk.around import closer
+from modelgate.walk.asks import acl_of, may, name_of
 from modelgate.walk.names import group, raw, shown, user
 from modelgate.walk.steps import Step, Walk
 
@@ -147,6 +147,7 @@ class Walker:
             device=f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" if device else "",
             target=target,
             may=letters,
+            **_acls(path, kind),
         )
 
     def _add(self, path: bytes, via: int, **about: Any) -> int:
@@ -195,9 +196,14 @@ class Walker:
         return tuple(close), len(names)
 
     def _refused(self, path: str, error: OSError, deciding: int) -> Walk:
-        step = self._steps[deciding]
-        self._steps[deciding] = replace(step, acl=has_acl(step.path))
-        return self._walk(path, errno=name_of(error), words=error.strerror or "", deciding=deciding)
+        below: list[str] = []
+        names = [name for name, _ in self.rest if name != b"."]
+        if error.errno == errno.EACCES and deciding == self._at and b".." not in names:
+            below = [shown(os.path.join(self.here, *names[:number])) for number in range(1, len(names))]
+        found = self._walk(
+            path, errno=name_of(error), words=error.strerror or "", deciding=deciding, below=tuple(below)
+        )
+        return closer(found, self.host)
 
     def _walk(self, path: str, **rest: Any) -> Walk:
         groups = tuple(sorted(os.getgroups()))
@@ -219,6 +225,16 @@ class Walker:
         if mount is None or mount.point != self._told:  # without /proc every component
             self._told = mount.point if mount else ""
             self.host.tell_path(self.doing, shown(path))
+
+
+def _acls(path: bytes, kind: int) -> dict[str, str]:
+    # By its path and not below /proc/self/fd: a process that changed its uid may not look there.
+    if kind == stat.S_IFLNK:
+        return {}
+    found = {"acl": acl_of(os.fsdecode(path), acl.ACCESS)}
+    if kind == stat.S_IFDIR:
+        found["acl_default"] = acl_of(os.fsdecode(path), acl.DEFAULT)
+    return found
 
 
 def _names(path: bytes) -> list[bytes]:
