@@ -210,6 +210,15 @@ def test_without_structlog_the_lines_are_the_same() -> None:
     assert list(json.loads(done.stderr)) == ["timestamp", "level", "event", "b"]
 
 
+def test_in_a_hurry_the_lines_are_the_same_and_structlog_is_left_out() -> None:
+    code = "from modelgate.log import Log; import sys; log = Log(); log.hurried = {}; log.say('info', 'x', a=1, b='');"
+    code += "print('structlog' in sys.modules)"
+    slow, fast = run(code.format(False)), run(code.format(True))
+
+    assert (slow.stdout, fast.stdout) == ("True\n", "False\n")
+    assert slow.stderr.partition(",")[2] == fast.stderr.partition(",")[2] != ""
+
+
 def test_a_signal_during_the_import_of_structlog_is_logged(sink: Reader) -> None:
     """The handler of the gate speaks and ends; it may interrupt the very first line."""
     code = (

@@ -50,6 +50,7 @@ class Log:
         self.scrubber = scrubber
         self.verbosity = verbosity
         self.patience = 1.0  # seconds that a line waits for a reader
+        self.hurried = False  # lines come by the same functions without loading structlog: 30 ms of a short start
         self._environ: Mapping[str, str] = os.environ if environ is None else environ
         self._writer = Writer(fd)
         self.console = format == "console" or (format == "auto" and self._writer.terminal)
@@ -186,7 +187,7 @@ class Log:
             self._depth -= 1
 
     def _emit(self, level: str, event: str, fields: dict[str, Any], *, insist: bool) -> bool:
-        if self._depth == 1:
+        if self._depth == 1 and not (self.hurried and self._logger is None):
             if self._logger is None:
                 from modelgate.lines import make_logger
 
@@ -194,7 +195,7 @@ class Log:
             if self._logger is not False:
                 taken = getattr(self._logger, level)(event, insist=insist, **fields)
                 return bool(taken)
-        # Inside a signal handler, maybe in the middle of that import: the same functions, called by hand.
+        # In a hurry, or inside a signal handler, maybe in the middle of that import: the same functions, by hand.
         words = {**fields, "event": event, "insist": insist}
         return self._put(self._render(None, level, self._order(None, level, words)))
 

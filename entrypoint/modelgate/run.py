@@ -37,6 +37,7 @@ class Run:
         self.log = Log(
             format=options.log_format, verbosity=options.verbosity, scrubber=self.scrubber, environ=self.environ
         )
+        self.log.hurried = True
         self._held: list[Callable[[], None]] = []
         self.isolate = Isolate(self.host, self.me, told=self._told, turn=self._turn)
         self.state: State | None = None
@@ -146,6 +147,7 @@ class Run:
 
     def _turn(self) -> None:
         """Once a turn of the isolation loop, at least four times a second."""
+        self.log.hurried = time.monotonic() - self.began < 1  # later there is time: children work or dependencies wait
         while self._held:
             self._held.pop(0)()
         self.log.tick()
