@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
-SOURCES := $(shell find entrypoint -name '*.py' -o -name '*.md' -o -name '*.json') pyproject.toml README.md LICENSE
+SOURCES := $(shell find entrypoint -name '*.py' -o -name '*.md' -o -name '*.json' -o -path '*/bin/*') pyproject.toml README.md LICENSE
 SHELL_FILES := .ci/run
 ARGS   ?=
 

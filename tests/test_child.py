@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import mmap
 import os
 import resource
 import signal
@@ -132,8 +133,6 @@ def test_files_mapped_for_reading_are_not_counted(tmp_path: Path) -> None:
         file.truncate(1 << 30)
 
     def observe(_spec: Spec, _host: Host) -> Facts:
-        import mmap
-
         with open(path, "rb") as weights, mmap.mmap(weights.fileno(), 0, prot=mmap.PROT_READ) as view:
             return Facts(n=len(view))
 

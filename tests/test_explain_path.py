@@ -10,6 +10,7 @@ from access_kit import SERVER, facts_of, place_of, script
 from modelgate import explain_path
 from modelgate.host import Host
 from modelgate.kind import kind
+from modelgate.walk import Step, Walk
 
 EXPLAIN = kind("explain", explain_path)
 
@@ -49,6 +50,19 @@ def test_a_blocked_path_shows_the_component_the_verdict_and_the_fix(tree: Path) 
 
 
 @pytest.mark.root
+def test_acls_are_shown_with_the_mask_and_the_default_one(tree: Path) -> None:
+    """Only what the mode does not say."""
+    script("mkdir d; echo x >d/f; setfacl -m u:1001:rx,m::r d; setfacl -d -m g:2000:rx d", tree)
+
+    text, codes = explain(f"{tree}/d/f")
+
+    assert codes == ["path-blocked"]
+    assert " u:1001:r-x,g::r-x,m::r--,d:g::r-x,g:2000:r-x,m::r-x " in row(text, f"{tree}/d")
+    assert "the mask (r) takes x away" in text
+    assert f"      setfacl -m m::rx {tree}/d" in text
+
+
+@pytest.mark.root
 def test_a_path_that_can_be_read_says_so_and_who_may_change_it(tree: Path) -> None:
     script("echo x >f; chown 1001 f", tree)
 
@@ -69,6 +83,16 @@ def test_the_end_of_the_path_is_judged_without_opening_it(done: str, code: str, 
     script(done, tree)
 
     assert explain(f"{tree}/t")[1] == [code]
+
+
+def test_a_device_on_a_nodev_mount_is_refused_though_its_mode_allows() -> None:
+    """As open() does; faccessat() says yes."""
+    node = Step(path="/m/n", type="character device", mode="0666", mount="/m", fs="tmpfs", options=("nodev",), may="rw")
+    found = Walk(path="/m/n", uid=1001, gid=1002, groups=(), steps=(node,), end=0)
+
+    (finding,) = explain_path.judge(explain_path.Spec(path="/m/n"), found, place_of(SERVER))
+
+    assert (finding.code, finding.fixes[0].snippet) == ("device-denied-mode", "mount -o remount,bind,dev /m")
 
 
 def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path: Path) -> None:

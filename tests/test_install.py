@@ -47,7 +47,7 @@ def test_nothing_of_it_comes_from_the_python_that_made_it(installed: tuple[Path,
     code = (
         "import sys, modelgate, msgspec, yaml, ssl, psutil, structlog, tenacity, rich, ctypes\n"
         "print(*[m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)], sep='\\n')\n"
-        "print(*{l.split()[-1] for l in open('/proc/self/maps') if 'libpython' in l}, sep='\\n')\n"
+        "print(*[l.split()[-1] for l in open('/proc/self/maps') if 'libpython' in l] or [sys.executable], sep='\\n')\n"
     )
     done = subprocess.run([program, "-I", "-c", code], env={}, capture_output=True, text=True, check=False)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+REPO = Path(__file__).parents[1]
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "modelgate")
 PATH = {"PATH": "/usr/bin:/bin"}
 GATE = ["--no-implied", "-q", "--"]
@@ -141,6 +142,15 @@ def test_wrong_usage_is_64_without_a_traceback() -> None:
 
     assert done.returncode == 64
     assert b"Traceback" not in done.stderr
+
+
+def test_a_venv_copied_to_another_python_says_so_instead_of_a_traceback() -> None:
+    """-S hides what is installed, as a python3 of another version does."""
+    done = start(sys.executable, "-I", "-S", str(REPO / "entrypoint/bin/modelgate"), "--", "true")
+
+    assert (done.returncode, done.stdout) == (78, b"")
+    assert done.stderr.startswith(b"modelgate: it was not installed for this Python (")
+    assert b"BASE_IMAGE" in done.stderr
 
 
 def test_probe_stands_first_and_ignores_the_servers_modules(evil: Path) -> None:

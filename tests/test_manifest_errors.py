@@ -230,3 +230,22 @@ def test_a_kind_that_was_built_is_no_longer_refused() -> None:
     """`gpus` is refused until a kind of that name is there."""
     gpus = Kind(key="gpus", module=of("ports").module, shape=Shape.LIST)
     assert isinstance(load(b"gpus: [{port: 1}]", "m.yaml", {}, [*KINDS, gpus]), Manifest)
+
+
+def test_a_command_line_is_split_into_the_words_of_the_list() -> None:
+    """One text in the list would be the name of one program."""
+    (finding,) = bad("version: 1\nwait_for: [{exec: pg_isready -h 'the db'}]")
+
+    assert [fix.snippet for fix in finding.fixes] == ['exec: [pg_isready, "-h", "the db"]']
+
+
+def test_a_value_of_the_wrong_form_is_not_called_good() -> None:
+    """Each is refused by its entry as a whole, and still it is one value that is wrong."""
+    http, tcp = bad("version: 1\nwait_for: [{http: 'db:6333'}, {tcp: redis}]")
+
+    assert (http.observed, tcp.observed) == (
+        "wait_for[0].http: expected http://HOST… or https://HOST…, got 'db:6333'",
+        "wait_for[1].tcp: expected HOST:PORT, got 'redis'",
+    )
+    assert [http.fixes[0].do, tcp.fixes[0].do] == ["Write http://HOST… or https://HOST…", "Write HOST:PORT"]
+    assert not any("good" in finding.why for finding in (http, tcp))

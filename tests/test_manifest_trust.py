@@ -111,3 +111,30 @@ def test_on_a_read_only_mount_the_mode_says_nothing(tmp_path: Path) -> None:
     assert done.stdout.split() == ["True", "0o666", "0o777"]
     facts = Facts(path="m", text=b"x", mode=0o666, folder_mode=0o777, read_only=True)
     assert judge(Spec(), facts, HERE)[0].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("path", "read_only", "level"),
+    [
+        ("/etc/modelgate/manifest.yaml", True, Level.OK),
+        ("/etc/modelgate/manifest.yaml", False, Level.FAIL),
+        ("./modelgate.yaml", True, Level.FAIL),  # whoever can write the share we happen to be in has not been asked
+    ],
+)
+def test_a_read_only_mount_in_the_usual_place_is_believed_whoever_owns_it(
+    path: str, read_only: bool, level: Level
+) -> None:
+    """`-v ./manifest.yaml:/etc/modelgate/manifest.yaml:ro` out of the home directory of uid 1000."""
+    facts = Facts(
+        path=path, absolute="/etc/modelgate/manifest.yaml", text=b"x", uid=1000, mode=0o664, me=1001,
+        folder="/etc/modelgate", folder_mode=0o755, read_only=read_only,
+    )  # fmt: skip
+    (finding,) = judge(Spec(), facts, Place(platforms=("compose", "docker")))
+
+    assert finding.level is level
+    if path.startswith("/") and not read_only:
+        mount = "./manifest.yaml:/etc/modelgate/manifest.yaml:ro"
+        assert [fix.snippet for fix in finding.fixes[:2]] == [
+            f'services:\n  model:\n    volumes: ["{mount}"]',
+            f"docker run -v {mount} ...",
+        ]

@@ -7,6 +7,8 @@ from modelgate.host import Place
 from modelgate.remedies import access
 from modelgate.walk import Step
 
+ACL = "u::rwx,u:1001:r--,g::---,m::r--,o::---"
+
 
 def step(**about: object) -> Step:
     base = {
@@ -72,8 +74,8 @@ def test_a_read_only_mount_is_changed_where_the_data_is_kept() -> None:
         ({}, "wx", "chgrp 1002 /models && chmod g+wx /models"),
         ({"gid": 1002}, "x", "chmod g+x /models"),
         ({"uid": 1001}, "r", "chmod u+r /models"),
-        ({"acl": True, "may": "r"}, "x", "setfacl -m u:1001:rx /models"),
-        ({"acl": True, "uid": 1001}, "x", "chmod u+x /models"),
+        ({"acl": ACL, "may": "r"}, "x", "setfacl -m u:1001:rx,m::rx /models"),
+        ({"acl": ACL, "uid": 1001}, "x", "chmod u+x /models"),
         ({"path": "/my models/$x"}, "x", "chmod o+x '/my models/$x'"),
     ],
 )

@@ -113,6 +113,7 @@ def test_each_sort_of_error(body: str, message: str) -> None:
         ("flag: 'No'", "flag: false"),
         ("choice: gren", "choice: green"),
         ("choice: RED", "choice: red"),
+        ("choice: gr", "choice: green"),
         ("numbers: 5", "numbers: [5]"),
         ("NUMBER: 1", "number: ..."),
         ("word-or-table: x", "word_or_table: ..."),

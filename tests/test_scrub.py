@@ -25,6 +25,8 @@ PLAIN = Scrubber({})
         ("https://x-oauth:ghp_0123456789abcdefghij@github.com/a", f"https://x-oauth:{MASK}@github.com/a"),
         ("https://0123456789abcdefghijklmn@host/a", f"https://{MASK}@host/a"),
         ("GET /x?token=abc&y=1&sig=zz%2F HTTP", f"GET /x?token={MASK}&y=1&sig={MASK} HTTP"),
+        ("http://h/x?token=a:b: refused", f"http://h/x?token={MASK}: refused"),
+        ("with password=abc, and so on", f"with password={MASK}, and so on"),
         ("https://s3/b?X-Amz-Signature=0a&X-Amz-Date=2", f"https://s3/b?X-Amz-Signature={MASK}&X-Amz-Date={MASK}"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
         ("{'Authorization': 'Basic dXNlcjpwYXNz'}", f"{{'Authorization': 'Basic {MASK}'}}"),

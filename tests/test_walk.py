@@ -209,5 +209,10 @@ def test_the_deciding_component_is_the_directory_that_denies(tree: Path) -> None
 
     assert found.errno == "EACCES"
     assert found.decider is not None
-    assert (found.decider.path, found.decider.acl, found.uid, found.gid) == (f"{tree}/a/b", True, 1001, 1002)
+    assert (found.decider.path, found.decider.acl, found.uid, found.gid) == (
+        f"{tree}/a/b",
+        "u::rwx,u:1001:---,g::r-x,m::r-x,o::r-x",
+        1001,
+        1002,
+    )
     assert found.decider.may == ""

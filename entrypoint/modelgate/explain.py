@@ -2,7 +2,7 @@
 
 import sys
 
-from modelgate import exits, explain_path, publish, verdict
+from modelgate import computed, exits, explain_path, publish
 from modelgate.finding import Report
 from modelgate.isolate import Job, Lost
 from modelgate.kind import Shape, kind
@@ -11,6 +11,7 @@ from modelgate.report import event_of, to_text
 from modelgate.run import Run
 from modelgate.scrub import visible
 from modelgate.start.inherited import Inherited
+from modelgate.walk import Walk
 
 
 def explain(path: str, options: Options, inherited: Inherited) -> int:
@@ -29,11 +30,13 @@ def explain(path: str, options: Options, inherited: Inherited) -> int:
     for finding in run.scrubber.data(run.report).findings:
         sys.stderr.write(visible(f"modelgate: {event_of(finding, run.report.manifest)}. {finding.why}") + "\n")
     for outcome in run.isolate.run([job]):
-        findings = verdict.judge(outcome, run.place)
+        findings = computed.judge(outcome, run.place)
         code = exits.decide(findings)
         if isinstance(outcome, Lost):
             text = to_text(Report(verdict="fail", exit_code=code, findings=findings))
         else:
-            text = explain_path.render(outcome.facts, findings, run.place)
+            who = computed.wanted(run.place)
+            seen = computed.as_wanted(outcome.facts, job.specs[0], who) if who is not None else None
+            text = explain_path.render(seen if isinstance(seen, Walk) else outcome.facts, findings, run.place)
         publish.write_stdout(text.encode("utf-8", "backslashreplace"))
     return code

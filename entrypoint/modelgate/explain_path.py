@@ -8,15 +8,18 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from modelgate.finding import Finding, Level, ok
+from modelgate.finding import Finding, Level, fail, ok
 from modelgate.host import Host, Place
+from modelgate.remedies.mounts import no_dev
 from modelgate.walk import Step, Walk, walk
+from modelgate.walk.acl import beyond_mode
+from modelgate.walk.around import closer
 from modelgate.walk.asks import load
 from modelgate.walk.refusal import evidence, refused, tried
 from modelgate.walk.tries import Try
 
 Facts = Walk
-_HEAD = ("COMPONENT", "TYPE", "MODE", "OWNER", "GROUP", "MOUNT", "VERDICT", "WHO CAN CHANGE IT")
+_HEAD = ("COMPONENT", "TYPE", "MODE", "OWNER", "GROUP", "ACL", "MOUNT", "VERDICT", "WHO CAN CHANGE IT")
 _VERBS = {
     "directory": {"r": "list", "w": "write", "x": "enter"},
     "": {"r": "read", "w": "write", "x": "execute"},
@@ -37,7 +40,8 @@ def prepare(specs: Sequence[Spec]) -> None:
 
 def observe(spec: Spec, host: Host) -> Walk:
     """Only looks: opens nothing, so that a device, a FIFO or a huge file may be asked about."""
-    return walk(spec.path, host, "explain")
+    found = walk(spec.path, host, "explain")
+    return closer(found, host, ["EACCES"] if found.last is not None and _lacking(found.last) else [])
 
 
 def judge(spec: Spec, facts: Walk, place: Place) -> list[Finding]:
@@ -46,12 +50,18 @@ def judge(spec: Spec, facts: Walk, place: Place) -> list[Finding]:
     end = facts.last
     if end is None:
         return [refused(facts, place)]
-    needed = "rx" if end.type == "directory" else "r"
-    lacking = [letter for letter in needed if letter not in end.may]
-    if lacking:
-        tries = [Try(c, f"faccessat({c.upper()}_OK)", "EACCES", "Permission denied") for c in lacking]
+    if end.type.endswith("device") and "nodev" in end.options:
+        observed = f"{facts.path}: {end.type} on the mount {end.mount} ({end.fs}, nodev)"
+        why = "On a nodev mount every open() of a device gives EACCES, and faccessat() says that it may be used."
+        return [fail("device-denied-mode", facts.path, observed, why, *no_dev(end), **evidence(facts, end))]
+    if _lacking(end):
+        tries = [Try(c, f"faccessat({c.upper()}_OK)", "EACCES", "Permission denied") for c in _lacking(end)]
         return tried(facts, end, tries, place)
     return [ok(facts.path, f"{facts.who} may {_may(end)} it", **evidence(facts, end))]
+
+
+def _lacking(end: Step) -> str:
+    return "".join(letter for letter in ("rx" if end.type == "directory" else "r") if letter not in end.may)
 
 
 def render(facts: Walk, findings: Sequence[Finding], place: Place) -> str:
@@ -82,7 +92,12 @@ def _row(walk: Walk, index: int, step: Step) -> tuple[str, ...]:
     else:
         verdict = _may(step)
     mount = f"{step.mount} {step.fs}" + (" ro" if "ro" in step.options else "") if step.mount else ""
-    return (name, step.type or "?", step.mode, step.owner, step.group, mount, verdict, _who(step))
+    return (name, step.type or "?", step.mode, step.owner, step.group, _acl(step), mount, verdict, _who(step))
+
+
+def _acl(step: Step) -> str:
+    """What the mode does not show; `d:` in front of the default ACL, which new entries of a directory inherit."""
+    return ",".join(t for t in (beyond_mode(step.acl), step.acl_default and f"d:{beyond_mode(step.acl_default)}") if t)
 
 
 def _may(step: Step) -> str:

@@ -6,7 +6,7 @@ A later stage starts only if no finding of an earlier one stops the gate, so a w
 not after the waits. Everything that touches the machine happens in children (isolate); what is here only decides.
 """
 
-from modelgate import ending, verdict
+from modelgate import computed, ending
 from modelgate.isolate import Lost
 from modelgate.kind import Stage
 from modelgate.options import Options
@@ -46,7 +46,7 @@ def look(run: Run, stage: Stage) -> None:
         if isinstance(outcome, Lost) and outcome.how in ("cancelled", "timeout"):
             run.unfinished(outcome)
             continue
-        for finding in verdict.judge(outcome, run.place):
+        for finding in computed.judge(outcome, run.place):
             run.add(finding)
         if stage is Stage.PROVE and run.stopped and run.options.command == "run":
             run.isolate.hurry(5)  # the others may still tell what they know; `check` lets all finish

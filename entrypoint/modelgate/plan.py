@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from modelgate.checks import KINDS, files, launch, wait_for
+from modelgate.checks import KINDS, caches, files, launch, wait_for
 from modelgate.host import cpus
 from modelgate.isolate import Job
 from modelgate.kind import Kind, Shape, Stage
@@ -33,6 +33,8 @@ def plan(manifest: Manifest, options: Options, command: list[str]) -> dict[Stage
     if command and options.implied:
         row = ("command", None, launch.Spec(command=tuple(command)))
         jobs[Stage.LOOK].append(_job(_BY_KEY["launch"], [row], implied_by="the command"))
+        row = ("caches", None, _caches(manifest, command))
+        jobs[Stage.LOOK].append(_job(_BY_KEY["caches"], [row], implied_by="the environment"))
     if options.read_only:
         jobs = {stage: [_read_only(job) for job in found] for stage, found in jobs.items()}
     return jobs
@@ -51,6 +53,14 @@ def _rows(kind: Kind, manifest: Manifest, options: Options) -> list[Row]:
 def _job(kind: Kind, rows: list[Row], *, wait: float = 0.0, implied_by: str | None = None) -> Job:
     checks, lines, specs = zip(*rows, strict=True)
     return Job(kind=kind, specs=specs, checks=checks, lines=lines, implied_by=implied_by, wait=wait)
+
+
+def _caches(manifest: Manifest, command: list[str]) -> caches.Spec:
+    """HOME and caches. What `files` asks to be writable is told there, and not a second time."""
+    profile = manifest.launch.profiles[0] if manifest.launch.profiles else None
+    writable = [spec.path for _, _, spec in manifest.entries(_BY_KEY["files"]) if spec.create or "w" in spec.access]
+    given = {**manifest.env_set, **(dict(profile.env) if profile else {})}
+    return caches.Spec(command=tuple(command), given=tuple(given), covered=tuple(writable))
 
 
 def _digests(manifest: Manifest) -> list[Job]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from modelgate import __version__, ending, exits, identity, publish, record, verdict
+from modelgate import __version__, computed, ending, exits, identity, publish, record, verdict
 from modelgate.finding import Finding, Fix, Report, StageTime, warn
 from modelgate.host import Host, Place, find_place
 from modelgate.isolate import Isolate, Job, Lost, Seen
@@ -84,12 +84,15 @@ class Run:
 
     def _become(self, run_as: str | None) -> None:
         """Settle whom the checks are made as. The children take the identity; PID 1 keeps its own until the start."""
-        wanted = identity.resolve(run_as)
+        wanted, asked = identity.resolve(run_as), None
         if not identity.can_become(wanted):
-            self.add(_not_root(wanted, self.me))
+            asked = wanted if self.options.command == "check" else None
+            self.add(_not_root(wanted, self.me, computed=asked is not None))
             wanted = self.me
         self.identity = self.isolate.identity = wanted
         self.place = find_place(self.environ, wanted.uid, wanted.gid, wanted.groups)
+        if asked is not None:
+            self.place = computed.place_for(self.place, asked)
         self.host.place = self.place
         self.report.identity = msgspec.to_builtins(wanted)
         self.report.place = {"platforms": list(self.place.platforms), "container": self.place.container}
@@ -230,7 +233,7 @@ def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
-def _not_root(wanted: identity.Identity, me: identity.Identity) -> Finding:
+def _not_root(wanted: identity.Identity, me: identity.Identity, *, computed: bool) -> Finding:
     fix = Fix(
         when="the server is to run as that identity",
         do=f"Start the container as root, or as {wanted.text} itself",
@@ -238,4 +241,6 @@ def _not_root(wanted: identity.Identity, me: identity.Identity) -> Finding:
     )
     observed = f"run_as asks for {wanted.text}, but the gate was started as {me.text} and cannot change"
     why = "Everything was checked as the identity that the server will really have."
+    if computed:
+        why = f"Paths were computed for {wanted.text} from mode bits and ACLs; all else was checked as {me.text}."
     return msgspec.structs.replace(warn("identity-denied", f"run_as {wanted.text}", observed, why, fix), check="run_as")

@@ -20,6 +20,7 @@ from modelgate.units import Duration
 from modelgate.yaml_lines import LIMIT_ISSUES, Document
 from modelgate.yaml_text import Issue, Path, fix, show
 
+_WHY_VALUE = "A requirement that cannot be asked as it is written is refused; skipped, nobody would notice."
 _WHY_KEY = "A key that is not known is refused: a misspelt requirement would never be checked, and nobody would notice."
 
 
@@ -129,11 +130,14 @@ class _Collector:
             msgspec.convert(value, cls, dec_hook=parse_custom, str_keys=True)
         except Exception as error:  # noqa: BLE001 - re.error and the like pass through msgspec
             message = str(error.__cause__ or error)
-            about = about or "Every value is good on its own, but the whole of it asks for what cannot be."
             named = re.match(r"`?([A-Za-z_]\w*)`?: ", message)
             if named and named[1] in cls.__struct_fields__:
                 path, message = (*path, named[1]), message[named.end() :]
-            self._issue(path, message, about, fix(f"Change `{show(path)}` so that this holds: {message}"))
+                about = about or _WHY_VALUE
+            about = about or "Every value is good on its own, but the whole of it asks for what cannot be."
+            wanted = re.match(r"expected (.+), (?:got|found) ", message)
+            do = f"Write {wanted[1]}" if wanted else f"Change `{show(path)}` so that this holds: {message}"
+            self._issue(path, message, about, fix(do))
 
     def _unknown(self, path: Path, near: str | None, known: list[str]) -> None:
         if near is not None:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from typing import Any
 
 from msgspec import inspect as types
@@ -112,7 +113,8 @@ def put_right(document: Document, wanted: Any, value: Any, path: Path) -> Fix:
     text = "..." if hidden(document, path) or not simple else document.written.get(path, _plain(value))
     shown = text if _BARE.fullmatch(text) else in_quotes(text) if len(text) < 200 else "..."
     if not isinstance(wanted, (types.StructType, types.DictType)):
-        line = f"{key}: [{shown}]" if simple and key else f"{key}:\n  - ..." if key else "- ..."
+        words = _words(text) if key == "exec" else None  # a command line: one text would be one program's name
+        line = f"{key}: [{words or shown}]" if simple and key else f"{key}:\n  - ..." if key else "- ..."
         return fix("Write a list", line)
     needed = [f.encode_name for f in wanted.fields if f.required] if isinstance(wanted, types.StructType) else []
     if simple and len(needed) == 1:
@@ -124,6 +126,14 @@ def put_right(document: Document, wanted: Any, value: Any, path: Path) -> Fix:
     return fix(
         "Write keys and values, not a list or a single value", f"{key}:\n  key: value" if key else "- key: value"
     )
+
+
+def _words(line: str) -> str | None:
+    """A command line as the entries of a list; None when no shell would understand it."""
+    try:
+        return ", ".join(w if _BARE.fullmatch(w) else in_quotes(w) for w in shlex.split(line)) or None
+    except ValueError:
+        return None
 
 
 def scalar_problem(document: Document, wanted: Any, value: Any, path: Path) -> Problem | None:
@@ -151,7 +161,9 @@ def _literal(document: Document, wanted: Any, value: Any, path: Path) -> Problem
     choices = [str(v) for v in wanted.values]
     text = document.written.get(path, str(value))
     same = next((c for c in choices if c == text.strip().lower()), None)
-    near = same or next(iter(difflib.get_close_matches(text[:60], choices, n=1)), None)
+    short = [c for c in choices if len(text.strip()) > 1 and c.startswith(text.strip().lower())]
+    near = same or (short[0] if len(short) == 1 else None)
+    near = near or next(iter(difflib.get_close_matches(text[:60], choices, n=1)), None)
     key = f"{path[-1]}: " if path and isinstance(path[-1], str) else ""
     if near is not None:
         cure = fix(f"Did you mean {near}?", f"{key}{near}")

@@ -69,6 +69,7 @@ _TELLING = (
     r"|secrets?|credentials?)"
 )
 _PLAIN = r"(?!\*\*\*|[$<]|\.\.\.)"  # hidden already, a reference, a placeholder
+_NO_MARK = r"(?<![:,])"  # of the sentence it stands in: `URL?token=x: refused`
 _SCHEME = r"(?:bearer|basic|digest|token|negotiate|apikey)\s"
 
 _USERINFO = r"(://(?!\[)[^\s/:@?#\"'<>]*:)([^\s/\"'<>,]+)(?=@)"
@@ -77,9 +78,9 @@ _USERINFO_LOOSE = r"(://(?!\[)[^\s/:@?#\"'<>]*:)(?!\d{1,5}(?:[/?#,]|$))([^\s\"'<
 _USERINFO_ALONE = r"(://)([A-Za-z0-9_-]{20,})(?=:?[^\s/@]*@)"
 _QUERY = (
     r"(?i)([?&;](?:x-amz-[\w-]+|x-goog-[\w-]+|[\w-]*token|sig|signature|key|[\w-]*api_?key|[\w-]*access_?key"
-    r"|password|passwd|pwd|[\w-]*secret|credentials?|awsaccesskeyid)=)([^&#\s\"'<>]+)"
+    rf"|password|passwd|pwd|[\w-]*secret|credentials?|awsaccesskeyid)=)([^&#\s\"'<>]+){_NO_MARK}"
 )
-_ASSIGNED = rf"(?i)(?<![\w/-])({_TELLING}=[\"']?){_PLAIN}([^\s\"'&;,]+)"
+_ASSIGNED = rf"(?i)(?<![\w/-])({_TELLING}=[\"']?){_PLAIN}([^\s\"'&;,]+){_NO_MARK}"
 _FIELD = rf"(?i)([\"']{_TELLING}[\"']\s*:\s*)(\"(?:[^\"\\]|\\.)+\"|'(?:[^'\\]|\\.)+')"
 _OPTION_VALUE = rf"(?i)(?<![\w-])(--{_TELLING}(?:=|\s+)[\"']?){_PLAIN}([^\s\"'-][^\s\"']*)"
 _AUTHORIZATION = (

@@ -24,10 +24,11 @@ def judge(outcome: Seen | Lost, place: Place) -> list[Finding]:
             found = (hook(spec, outcome, place) if hook else None) or [_lost(outcome, subject(job, index), place)]
     except Exception as error:  # noqa: BLE001 - one judgement that fails must not take the verdict of all others along
         found = [fault(error, subject(job, index), f"what was seen for {job.checks[index]} could not be judged")]
-    return [_settle(f, job, index, outcome.seconds) for f in found]
+    return [settle(f, job, index, outcome.seconds) for f in found]
 
 
-def _settle(finding: Finding, job: Job, index: int, seconds: float) -> Finding:
+def settle(finding: Finding, job: Job, index: int, seconds: float) -> Finding:
+    """With check, line, implied_by and seconds, and its level settled."""
     level = finding.level
     if finding.code == "identity-denied":  # not about this entry: the server could not be started either
         return replace(finding, check="run_as", seconds=round(seconds, 4))

@@ -102,15 +102,15 @@ REFUSED = {
     "immutable directory of ours": Row(
         "mkdir d; chown 1001 d; chattr +i d", {"path": "d", "access": "w"}, "path-unwritable", "d", cured=True
     ),
-    "nothing there": Row("mkdir a", {"path": "a/f"}, "path-missing", "a/f"),
-    "a parent is not there": Row("mkdir a", {"path": "a/b/c/f"}, "path-missing", "a/b"),
+    "nothing there": Row("mkdir a; echo x >a/g", {"path": "a/f"}, "path-missing", "a/f"),
+    "a parent is not there": Row("mkdir a; echo x >a/g", {"path": "a/b/c/f"}, "path-missing", "a/b"),
     "link into nothing": Row("ln -s nowhere l", {"path": "l"}, "path-dangling-link", "l"),
     "second link of a chain into nothing": Row(
         "ln -s l2 l1; ln -s gone/f l2", {"path": "l1"}, "path-dangling-link", "l2"
     ),
     "directory link into nothing": Row("ln -s gone l", {"path": "l/f"}, "path-dangling-link", "l"),
     "what a link leads to is there, the file behind it not": Row(
-        "mkdir real; ln -s real l", {"path": "l/f"}, "path-missing", "real/f"
+        "mkdir real; echo x >real/g; ln -s real l", {"path": "l/f"}, "path-missing", "real/f"
     ),
     "hub cache without its blobs": Row(
         HUB + "rm -r c/models--o--n/blobs", {"path": IN_HUB}, "path-dangling-link", IN_HUB

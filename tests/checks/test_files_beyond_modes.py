@@ -90,7 +90,7 @@ def test_read_only_and_noexec_mounts_are_told_from_the_mode(tree: Path) -> None:
     assert [f.code for f in found] == codes
     assert {f.evidence["mount"] for f in found} == {f"{tree}/m"}
     assert "noexec" in found[2].observed
-    assert found[0].fixes[0].snippet == f"mount -o remount,rw {tree}/m"
+    assert found[0].fixes[0].snippet == f"mount -o remount,bind,rw {tree}/m"
 
 
 @pytest.mark.root
@@ -112,8 +112,9 @@ def test_an_empty_mount_point_is_told(tree: Path) -> None:
 
     found = in_own_mounts("mount -t tmpfs tmpfs m", tree, "files", SERVER, {"path": f"{tree}/m/config.json"})
 
-    assert [f.code for f in found] == ["path-missing"]
-    assert f"{tree}/m is an empty directory, on the mount {tree}/m (tmpfs)" in found[0].observed
+    assert [f.code for f in found] == ["path-not-mounted"]
+    assert f"{tree}/m is an empty directory and a mount point (tmpfs from tmpfs)" in found[0].observed
+    assert (found[0].evidence["component"], found[0].evidence["mount_point"]) == (f"{tree}/m", True)
 
 
 @pytest.mark.root

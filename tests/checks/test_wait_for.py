@@ -112,6 +112,53 @@ def test_recorded_facts_of_any_kind_can_be_judged(scheme: str, cause: Cause) -> 
     assert finding.fixes
 
 
+@pytest.mark.parametrize(
+    ("fields", "status", "snippet"),
+    [
+        ({}, 503, "status: [200, 503]"),
+        ({}, 404, "http: http://vector-db:6333/PATH"),
+        ({"status": 204}, 200, "status: 200"),
+        ({"json": {"status": "ok"}}, 200, "json: {KEY: VALUE}"),
+        ({"body": "ready", "status": [200, 203]}, 203, "body: 'REGULAR EXPRESSION'"),
+        ({}, None, "status: [200, NUMBER]"),
+    ],
+)
+def test_the_answer_that_came_is_the_one_that_can_be_taken_for_good(
+    fields: dict[str, Any], status: int | None, snippet: str
+) -> None:
+    entry = spec(http="http://vector-db:6333/readyz", **fields)
+    (finding,) = wait_for.judge(entry, facts("status", status=status), Place(platforms=("docker",)))
+
+    assert snippet in [fix.snippet for fix in finding.fixes]
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "127.0.0.1", "[fd00::7]", "[::1]"])
+@pytest.mark.parametrize("cause", ["status", "refused", "silent", "unreachable"])
+def test_an_address_is_not_taken_for_the_name_of_a_service(host: str, cause: Cause) -> None:
+    """`docker logs 127` and `kubectl logs service/10 -n 1` lead nowhere."""
+    fixes = waits.cure(cause, spec(http=f"http://{host}:6333/"), "", Place())
+    words = {word for fix in fixes for word in fix.snippet.split()}
+
+    assert not words & {"127", "10", "service/127", "service/10", "-n"}
+    if cause == "status" and host in ("127.0.0.1", "[::1]"):
+        assert "docker compose logs --tail 50" in [fix.snippet for fix in fixes]
+
+
+@pytest.mark.parametrize("path", ["/run/app.sock", "/var/run/app.sock", "/tmp/app.sock", "/app.sock"])
+def test_no_volume_is_laid_over_a_folder_that_others_use(path: str) -> None:
+    fixes = waits.cure("absent", spec(unix=path), "", Place())
+    own = f"{path.rpartition('/')[0]}/sockets"
+
+    assert f"docker run -v {own}:{own} ..." in [fix.snippet for fix in fixes]
+    assert f"wait for unix: {own}/app.sock" in fixes[0].do
+
+
+def test_an_abstract_socket_has_no_folder_to_share() -> None:
+    fixes = waits.cure("refused", spec(unix="@app"), "", Place(platforms=("docker",)))
+
+    assert fixes[0].snippet == "docker run --network container:CONTAINER ..."
+
+
 def test_the_fixes_name_the_service_and_its_namespace() -> None:
     entry = spec(**SCHEMES["http"])
     refused = waits.cure("refused", entry, "", Place(platforms=("kubernetes",)))[0]

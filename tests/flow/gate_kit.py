@@ -37,7 +37,8 @@ class Result(NamedTuple):
 
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would steer the gate or its interpreter."""
-    drop = ("MODELGATE_", "PYTHON", "COV_", "PYTEST_")
+    # LC_CTYPE: where no locale is set, this very interpreter has added it.
+    drop = ("MODELGATE_", "PYTHON", "COV_", "PYTEST_", "LC_CTYPE")
     return {k: v for k, v in os.environ.items() if not k.startswith(drop)} | dict(extra or {})
 
 

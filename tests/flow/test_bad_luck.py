@@ -145,7 +145,7 @@ def test_facts_of_a_bad_manifest_say_what_is_wrong(gate: Gate) -> None:
 @pytest.mark.root
 def test_a_usual_place_that_cannot_be_looked_at_is_told(gate: Gate) -> None:
     """A manifest that is there and is not seen must not look like none."""
-    script = 'mount -t tmpfs none /etc && ln -s modelgate /etc/modelgate && cd / && exec "$@"'
+    script = 'mount -t tmpfs none /etc && ln -s modelgate /etc/modelgate && cd / && USER=root exec "$@"'
 
     code, out, err = run(gate, "unshare", "-m", "sh", "-c", script, "sh", gate.program, "--", *SERVER)
 

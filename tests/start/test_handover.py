@@ -18,7 +18,9 @@ def test_ignored_signals_stay_ignored_and_pipe_and_xfsz_are_default() -> None:
     gated, direct = both(lambda pid: [status(pid)[k] for k in ("SigIgn", "SigCgt")], preexec_fn=parent)
 
     ignored = sum(1 << (n - 1) for n in (signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD, signal.SIGINT))
-    assert gated == direct == [f"{ignored:016x}", "0" * 16]
+    # The C library's own two, 32 and 33: whoever started the tests may have left them ignored, and no test can know.
+    ours = int(status(os.getpid())["SigIgn"], 16) & (3 << 31)
+    assert gated == direct == [f"{ignored | ours:016x}", "0" * 16]
 
 
 def test_the_signal_mask_is_the_parents() -> None:
@@ -113,7 +115,7 @@ def test_limits_nice_session_and_oom_score_are_untouched() -> None:
     gated, direct = both(look, preexec_fn=parent)
 
     assert gated == direct
-    assert gated[1] == "3"
+    assert gated[1] == str(os.nice(0) + 3)
 
 
 def test_argv_and_pid_are_the_servers() -> None:

@@ -1,6 +1,6 @@
 """The kinds of checks: one module each, one line each, in the order of the report."""
 
-from modelgate.checks import devices, digests, disk, env, files, host, launch, ports, wait_for
+from modelgate.checks import caches, devices, digests, disk, env, files, host, launch, ports, wait_for
 from modelgate.kind import Kind, Shape, Stage, kind
 
 KINDS: tuple[Kind, ...] = (
@@ -12,5 +12,6 @@ KINDS: tuple[Kind, ...] = (
     kind("disk", disk),
     kind("ports", ports),
     kind("launch", launch, shape=Shape.IMPLIED),
+    kind("caches", caches, shape=Shape.IMPLIED),
     kind("wait_for", wait_for, stage=Stage.PROVE, silence=120, together=True),
 )

@@ -28,6 +28,7 @@ from modelgate.remedies import paths as remedies
 from modelgate.remedies import quote
 from modelgate.units import Duration, show_bytes
 from modelgate.walk import Walk, raw, shown, walk
+from modelgate.walk.around import closer
 from modelgate.walk.asks import load, name_of
 from modelgate.walk.refusal import absent, as_seen, evidence, hung, refused, tried
 from modelgate.walk.tries import Try
@@ -94,6 +95,7 @@ def _look(spec: Spec, host: Host) -> tuple[Facts, tuple[int, int] | None]:
         finally:
             os.close(fd)
     except OSError as error:
+        seen = closer(seen, host, [name_of(error)])
         return Facts(seen, tries=(Try("r", how, name_of(error), error.strerror or ""),)), version
     return Facts(seen, digest, read), version
 

@@ -32,6 +32,7 @@ from modelgate.remedies import scalar
 from modelgate.units import Duration, Size
 from modelgate.walk import Step, Walk, Walker, raw
 from modelgate.walk import walk as look_again
+from modelgate.walk.around import closer
 from modelgate.walk.asks import load
 from modelgate.walk.names import find_group, find_user
 from modelgate.walk.refusal import absent, as_seen, evidence, hung, not_made, refused, tried
@@ -113,17 +114,19 @@ def observe(spec: Spec, host: Host) -> Facts:
     created: list[str] = []
     with Walker(host, "open") as walker:
         walk = walker.go(spec.path)
-        make = spec.create and absent(walk) and walk.missing != ""
+        # Computing for another identity (computed.py) makes nothing: it would be ours.
+        make = spec.create and absent(walk) and walk.missing != "" and "computed" not in host.place.facts
         if make:
             mode = int(spec.mode, 8) if spec.mode else None
             created, made = make_directories(walker, walk, mode, uid, gid)
             if made.errno:
-                return Facts(walk, (made,), tuple(created), uid, gid)
+                return Facts(closer(walk, host, [made.errno]), (made,), tuple(created), uid, gid)
     if make:
         walk = look_again(spec.path, host, "open")
     if walk.last is not None:
         host.tell_path("open", walk.last.path)
-    return Facts(walk, _try(spec, walk), tuple(created), uid, gid)
+    tries = _try(spec, walk)
+    return Facts(closer(walk, host, [t.errno for t in tries]), tries, tuple(created), uid, gid)
 
 
 def _try(spec: Spec, walk: Walk) -> tuple[Try, ...]:

@@ -172,7 +172,7 @@ def judge(spec: Spec, facts: Facts, place: Place) -> list[Finding]:
         evidence["dependency"] = spec.subject
     from modelgate.remedies import waits
 
-    fixes = waits.cure(facts.cause, spec, facts.path, place)
+    fixes = waits.cure(facts.cause, spec, facts.path, place, facts.status)
     if spec.optional and not facts.hopeless:
         return [
             warn(code, subject, observed, f"{why} The entry is optional, so the server starts.", *fixes, **evidence)

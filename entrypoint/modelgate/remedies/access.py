@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from modelgate.finding import CLUSTER, IMAGE, Fix
 from modelgate.host import NETWORK_FS, Place, is_network
-from modelgate.remedies import WHEN, per_platform, quote, scalar
+from modelgate.remedies import WHEN, acl, per_platform, quote, scalar
 from modelgate.walk.steps import Step
 
 WORDS = {"r": "read", "w": "write", "x": "execute"}
@@ -17,7 +17,7 @@ _ACL_FS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "o
 def grant(place: Place, step: Step, letters: str) -> tuple[Fix, ...]:
     """Give the identity of `place` `letters` on `step` (a parent needs x, a directory to write into wx)."""
     groups = frozenset((place.gid, *place.groups))
-    part = step.part(place.uid, groups)
+    part = step.ruling(place.uid, groups, letters).part
     fixes: list[Fix] = []
     if part == "o" and not step.acl and step.gives(letters, "g") and step.gid > 0:
         fixes += join_group(place, [step.gid], f"{step.path} already lets its group {step.group} in")
@@ -25,27 +25,25 @@ def grant(place: Place, step: Step, letters: str) -> tuple[Fix, ...]:
         fixes += _run_as_owner(place, step)
     fixes += _fs_group(place, step, part)
     command = mode_command(place, step, letters, part)
-    if "ro" in step.options:
-        fixes.append(
-            Fix(
-                when="where the data is kept (it is mounted read-only here)",
-                do=f"Let {place.uid}:{place.gid} {_verbs(step, letters)}",
-                snippet=command,
-            )
-        )
-        return tuple(fixes)
-    fixes += as_root(place, step, command, f"Let {place.uid}:{place.gid} {_verbs(step, letters)}")
-    if step.fs in _ACL_FS and not command.startswith("setfacl") and place.platforms == ("shell",):
-        acl = quote("setfacl", "-m", f"u:{place.uid}:{_acl_letters(step, letters)}", step.path)
-        fixes.append(Fix(when="only this user is to get it", do="Add an ACL entry for this user alone", snippet=acl))
+    fixes += where_it_is_kept(place, step, command, f"Let {place.uid}:{place.gid} {_verbs(step, letters)}")
+    alone = acl.command(place, step, letters)
+    if step.fs in _ACL_FS and command != alone and place.platforms == ("shell",) and "ro" not in step.options:
+        fixes.append(Fix(when="only this user is to get it", do="Add an ACL entry for this user alone", snippet=alone))
     return tuple(fixes)
+
+
+def where_it_is_kept(place: Place, step: Step, command: str, do: str) -> tuple[Fix, ...]:
+    """`command` here, or, where this mount is read-only, told for the place where the data is kept."""
+    if "ro" in step.options:
+        return (Fix(when="where the data is kept (it is mounted read-only here)", do=do, snippet=command),)
+    return as_root(place, step, command, do)
 
 
 def mode_command(place: Place, step: Step, letters: str, part: str) -> str:
     """The one command, run as root or the owner, after which the identity has `letters` on `step`."""
     if step.acl and part != "u":
         # With an ACL the group bits are its mask: chmod would change what others have, and not what we lack.
-        return quote("setfacl", "-m", f"u:{place.uid}:{_acl_letters(step, letters)}", step.path)
+        return acl.command(place, step, letters)
     if part in ("u", "g"):
         return quote("chmod", f"{part}+{letters}", step.path)
     if letters == "x":
@@ -108,9 +106,6 @@ def not_the_mode(step: Step) -> tuple[Fix, ...]:
         server = f"the server of {step.source}" if step.source else "the file server"
         do = f"Ask whoever runs {server}: it decides by its own rules (root squash, NFSv4 ACL, bucket policy)"
         fixes.append(Fix(when=f"{step.fs} is a network file system", do=do, snippet=f"id; ls -lnd {path}", who=CLUSTER))
-    if step.acl:
-        do = "Let the ACL give it (its mask counts too)"
-        fixes.append(Fix(when="an ACL decides", do=do, snippet=f"getfacl {path}"))
     look = Fix(
         when="the node runs SELinux or AppArmor",
         do="See what it refused; a volume with a foreign SELinux label is relabelled with :z",
@@ -120,10 +115,13 @@ def not_the_mode(step: Step) -> tuple[Fix, ...]:
     return (*fixes, look)
 
 
-def immutable(step: Step) -> tuple[Fix, ...]:
-    """EPERM where the mode would allow it is what an immutable or append-only file answers."""
+def immutable(step: Step, flags: str) -> tuple[Fix, ...]:
+    """EPERM where the mode would allow it is what an immutable or append-only file answers; "" where none was seen."""
     path = quote(step.path)
     do = "Take the immutable or append-only flag away"
+    if flags:
+        when = "nobody keeps it on purpose"
+        return (Fix(when=when, do=do, snippet=f"chattr -{flags} {path}", who=CLUSTER),)
     return (Fix(when=f"`lsattr -d {path}` shows i or a", do=do, snippet=f"chattr -ia {path}", who=CLUSTER),)
 
 
@@ -135,7 +133,10 @@ def own(place: Place, step: Step, uid: int | None, gid: int | None) -> tuple[Fix
 
 def set_mode(place: Place, step: Step, mode: str) -> tuple[Fix, ...]:
     """Give the file the mode that the manifest asks for."""
-    return as_root(place, step, quote("chmod", mode, step.path), f"Give {step.path} the mode the manifest asks for")
+    do = f"Give {step.path} the mode the manifest asks for"
+    if step.acl:
+        do += " (its group digit becomes the mask of the ACL, and so limits every named user and group)"
+    return as_root(place, step, quote("chmod", mode, step.path), do)
 
 
 def _run_as_owner(place: Place, step: Step) -> tuple[Fix, ...]:
@@ -172,12 +173,6 @@ def _verbs(step: Step, letters: str) -> str:
         words = {"r": "list", "w": "write into", "x": ""}
         return " and ".join(words[c] for c in letters if words[c]) + f" {step.path}"
     return " and ".join(WORDS[c] for c in letters) + f" {step.path}"
-
-
-def _acl_letters(step: Step, letters: str) -> str:
-    # An entry for a user replaces what group or others gave that user: keep what it has.
-    have = {c for c in "rwx" if c in step.may} | set(letters)
-    return "".join(c for c in "rwx" if c in have)
 
 
 def _word(path: str) -> str:

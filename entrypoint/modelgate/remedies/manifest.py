@@ -82,17 +82,22 @@ def trusted(facts: "Facts", place: Place) -> tuple[Fix, ...]:
     if facts.folder_mode & 0o022:
         words.append(f"chmod go-w {quote(folder)}")
     command = " && ".join(words)
-    fixes = per_platform(
-        place,
-        "Make it belong to root or to the runtime identity, writable by nobody else",
-        {
-            "kubernetes": f"volumeMounts:\n  - {{name: modelgate, mountPath: {scalar(folder)}, readOnly: true}}",
-            "compose": f"# in the Dockerfile\nRUN {command}",
-            "docker": f"# in the Dockerfile\nRUN {command}",
-            "shell": command,
-        },
-        IMAGE,
-    )
+    mount = f"./{os.path.basename(path)}:{path}:ro"
+    own = "Make it belong to root or to the runtime identity, writable by nobody else"
+    only_shell = place.platforms == ("shell",)
+    fixes: tuple[Fix, ...] = ()
+    if os.path.isabs(facts.path or "") and not only_shell:  # there a read-only mount is believed, whoever owns the file
+        fixes = per_platform(
+            place,
+            "Mount it read-only",
+            {
+                "kubernetes": f"volumeMounts:\n  - {{name: modelgate, mountPath: {scalar(folder)}, readOnly: true}}",
+                "compose": f"services:\n  model:\n    volumes: [{scalar(mount)}]",
+                "docker": f"docker run {quote('-v', mount)} ...",
+            },
+        )
+    when = "in any case" if only_shell else "it comes with the image"
+    fixes += (Fix(when=when, do=own, snippet=command if only_shell else f"RUN {command}", who=IMAGE),)
     trust = Fix(
         when="you trust whoever can change it",
         do="Name it: one that is named is believed",

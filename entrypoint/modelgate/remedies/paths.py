@@ -9,6 +9,7 @@ from modelgate.remedies import per_platform, quote, scalar
 from modelgate.walk.steps import Step, Walk
 
 _HUB = re.compile(r"(?P<cache>.*)/models--(?P<name>[^/]+)/snapshots/(?P<revision>[^/]+)/(?P<file>.+)")
+_BLOB = re.compile(r"(\.\./)+blobs/[0-9a-f]{40,64}")
 
 
 def missing(place: Place, walk: Walk) -> tuple[Fix, ...]:
@@ -27,6 +28,25 @@ def missing(place: Place, walk: Walk) -> tuple[Fix, ...]:
     # Over a directory that the image filled nothing is mounted: that would hide the rest of it.
     whole = step is not None and (step.mount == parent or walk.entries == 0) and parent != "/"
     return (*fixes, *mount(place, parent if whole else walk.missing))
+
+
+def not_mounted(place: Place, walk: Walk, at: str, *, here: bool) -> tuple[Fix, ...]:
+    """An empty directory. `here`: something is mounted there, and it is empty; else nothing is."""
+    if not here:
+        return mount(place, at)
+    there = scalar(at)
+    right = per_platform(
+        place,
+        f"Mount at {at} the volume, or the directory of it, that holds {os.path.relpath(walk.missing, at)}",
+        {
+            "kubernetes": f"volumeMounts:\n  - {{name: VOLUME, mountPath: {there}, subPath: DIRECTORY}}",
+            "compose": f"services:\n  model:\n    volumes:\n      - {scalar(f'SOURCE:{at}:ro')}",
+            "docker": f"ls -la SOURCE && docker run {quote('-v', f'SOURCE:{at}:ro')} ...   # SOURCE: not empty",
+            "shell": f"findmnt -T {quote(at)}   # then mount what was meant",
+        },
+    )
+    fill = f"cp -r SOURCE/. {quote(at)}/"
+    return (*right, Fix(when="it is the right volume, and was never filled", do="Fill it", snippet=fill))
 
 
 def create(walk: Walk) -> tuple[Fix, ...]:
@@ -57,10 +77,22 @@ def dangling(place: Place, link: Step, target: str) -> tuple[Fix, ...]:
     """A link to something that is not in this container."""
     hub = _HUB.fullmatch(link.path)
     if hub:
-        cache = hub["cache"] or "/"
-        do = f"Mount the whole cache {cache}: the files of snapshots/ are links into blobs/ beside it"
+        whole = f"{hub['cache']}/models--{hub['name']}"
+        do = f"Mount the whole directory {whole}: the files of snapshots/ are links into blobs/ beside it"
         again = Fix(when="the blob was never downloaded, or deleted", do="Download it again", snippet=_hub_get(hub))
-        return (*(_said(fix, do) for fix in mount(place, cache, writable=True)), again)
+        return (*(_said(fix, do) for fix in mount(place, whole)), again)
+    if _BLOB.fullmatch(link.target):
+        at = os.path.dirname(link.path)
+        do = (
+            f"{link.path} is a file of a snapshot of a Hugging Face cache, mounted without its blobs: mount the whole "
+            f"directory models--ORG--NAME at {at}, and name {at}/snapshots/COMMIT as the model"
+        )
+        copy = Fix(
+            when="only this snapshot is wanted",
+            do="Copy it with its links followed, and mount the copy",
+            snippet="cp -rL models--ORG--NAME/snapshots/COMMIT COPY",
+        )
+        return (*(_said(fix, do) for fix in mount(place, at)), copy)
     # A relative link breaks when only its own directory is mounted, an absolute one when the host's path is not kept.
     common = target if link.target.startswith("/") else os.path.commonpath([os.path.dirname(link.path), target])
     at = os.path.dirname(target) if common in ("/", target) else common
@@ -79,41 +111,20 @@ def relink(link: Step) -> tuple[Fix, ...]:
     return (Fix(when="the link can be changed", do=do, snippet=f"ln -sfn TARGET {quote(link.path)}", who=IMAGE),)
 
 
-def read_only(place: Place, step: Step) -> tuple[Fix, ...]:
-    """A read-only mount, or the container's read-only root."""
-    if step.mount in ("", "/"):
-        path = step.path if step.type == "directory" else os.path.dirname(step.path)
-        there = scalar(path)
-        return per_platform(
-            place,
-            f"The root file system is read-only: mount something writable at {path}",
-            {
-                "kubernetes": f"volumes:\n  - {{name: scratch, emptyDir: {{}}}}\n# in the container\n"
-                f"volumeMounts:\n  - {{name: scratch, mountPath: {there}}}",
-                "compose": f"services:\n  model:\n    volumes:\n      - {scalar(f'scratch:{path}')}\n"
-                "volumes:\n  scratch: {}",
-                "docker": f"docker run {quote('-v', f'scratch:{path}')} ...",
-                "shell": f"mount -o remount,rw {quote(step.mount or '/')}",
-            },
-        )
-    there = scalar(step.mount)
-    return per_platform(
-        place,
-        f"Mount {step.mount} writable",
-        {
-            "kubernetes": f"volumeMounts:\n  - {{name: VOLUME, mountPath: {there}, readOnly: false}}",
-            "compose": f"services:\n  model:\n    volumes:\n      - {scalar(f'SOURCE:{step.mount}')}   # without :ro",
-            "docker": f"docker run {quote('-v', f'SOURCE:{step.mount}')} ...   # without :ro",
-            "shell": f"mount -o remount,rw {quote(step.mount)}",
-        },
+def sticky(link: Step) -> tuple[Fix, ...]:
+    """Another user's link in a directory like /tmp: make it root's directory's own, or name what it leads to."""
+    target = link.target if link.target.startswith("/") else os.path.join(os.path.dirname(link.path), link.target)
+    do = "Give the link to the owner of its directory"
+    return (
+        in_manifest(
+            "Name what the link leads to", f"path: {scalar(os.path.normpath(target))}", "the link is not needed"
+        ),
+        Fix(
+            when="the link is needed",
+            do=do,
+            snippet=f"chown -h --reference={quote(os.path.dirname(link.path))} {quote(link.path)}",
+        ),
     )
-
-
-def no_exec(step: Step) -> tuple[Fix, ...]:
-    """A mount with noexec runs nothing, whatever the mode says."""
-    do = f"{step.mount} is mounted noexec: keep programs elsewhere, or mount it with exec"
-    snippet = f"mount -o remount,exec {quote(step.mount)}"
-    return (Fix(when="the mount may run programs", do=do, snippet=snippet, who=CLUSTER),)
 
 
 def room(step: Step, *, inodes: bool) -> tuple[Fix, ...]:

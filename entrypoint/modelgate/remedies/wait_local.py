@@ -59,13 +59,22 @@ def command(spec: Spec, _path: str, place: Place) -> tuple[Fix, ...]:
     )
 
 
+_EVERYBODYS = ("", "/run", "/var/run", "/tmp", "/var/tmp")  # noqa: S108 - only named
+
+
 def socket(spec: Spec, _path: str, place: Place) -> tuple[Fix, ...]:
     path = str(spec.unix)
-    folder = path.rpartition("/")[0] or "/"
+    if path.startswith("@"):
+        return (*_abstract(path, place), *longer(spec))
+    folder, _, name = path.rpartition("/")
+    do = f"Start the server behind {path}, and share its folder with this container"
+    if folder in _EVERYBODYS:  # a volume there would hide what else the image, or the node, keeps in it
+        folder = f"{folder.rstrip('/')}/sockets"
+        do = f"Let the server make its socket in a folder of its own, share that, and wait for unix: {folder}/{name}"
     return (
         *per_platform(
             place,
-            f"Start the server behind {path}, and share its folder with this container",
+            do,
             {
                 "kubernetes": "volumes:\n  - {name: sockets, emptyDir: {}}\n# in both containers:\nvolumeMounts:\n"
                 f"  - {{name: sockets, mountPath: {folder}}}",
@@ -75,6 +84,20 @@ def socket(spec: Spec, _path: str, place: Place) -> tuple[Fix, ...]:
             },
         ),
         *longer(spec),
+    )
+
+
+def _abstract(path: str, place: Place) -> tuple[Fix, ...]:
+    """A name without a file: whoever shares the network namespace can reach it, and nobody else."""
+    return per_platform(
+        place,
+        f"Start the server behind {path} in the same network namespace: an abstract socket is known only there",
+        {
+            "kubernetes": "# both containers in one pod\nkubectl logs POD --all-containers --tail 50",
+            "compose": 'services:\n  model:\n    network_mode: "service:SERVER"',
+            "docker": "docker run --network container:CONTAINER ...",
+            "shell": f"ss -xlp | grep -F {quote(path)}",
+        },
     )
 
 

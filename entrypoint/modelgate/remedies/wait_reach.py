@@ -5,12 +5,12 @@ from modelgate.host import Place
 from modelgate.probes.spec import Spec
 from modelgate.probes.url import join
 from modelgate.remedies import per_platform, quote
-from modelgate.remedies.wait_words import is_address, longer, service, target
+from modelgate.remedies.wait_words import is_address, is_loopback, longer, service, target
 
 
 def refused(spec: Spec, _path: str, place: Place) -> tuple[Fix, ...]:
     host, port = target(spec)
-    if host in ("localhost", "::1") or host.startswith("127."):
+    if is_loopback(host):
         return (*_own_loopback(port, place), *longer(spec))
     name, namespace = service(host)
     listed = f"kubectl get services,endpoints -A -o wide | grep {quote(host)}"

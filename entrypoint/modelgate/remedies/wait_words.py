@@ -21,8 +21,14 @@ def is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
+def is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def service(host: str) -> tuple[str, str]:
-    """Name of the Kubernetes Service and its `-n NAMESPACE`, as far as the host name tells."""
+    """Name of the Kubernetes Service and its `-n NAMESPACE`, as far as the host name tells; an address has neither."""
+    if is_address(host):
+        return host, ""
     labels = host.split(".")
     namespace = labels[1] if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc") else ""
     return labels[0], f" -n {quote(namespace)}" if namespace else ""

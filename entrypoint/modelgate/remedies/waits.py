@@ -9,8 +9,10 @@ from modelgate.probes.spec import Spec
 from modelgate.remedies import wait_answers, wait_local, wait_reach, wait_tls
 
 
-def cure(cause: Cause, spec: Spec, path: str, place: Place) -> tuple[Fix, ...]:
-    """At least one Fix. `path` is the file that decided, if one did."""
+def cure(cause: Cause, spec: Spec, path: str, place: Place, status: int | None = None) -> tuple[Fix, ...]:
+    """At least one Fix. `path` is the file that decided, `status` the last one of HTTP, if there were any."""
+    if cause == "status" and spec.http:
+        return wait_answers.status(spec, path, place, status)
     found = _CURES[cause]
     if cause != "local" and not cause.startswith("file-"):
         if spec.unix and cause != "socket-denied":

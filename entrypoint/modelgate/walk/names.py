@@ -20,6 +20,12 @@ def shown(path: bytes | str) -> str:
     return (path if isinstance(path, bytes) else raw(path)).decode("utf-8", "backslashreplace")
 
 
+def parts(path: bytes) -> list[bytes]:
+    """Components in order. A slash at the end asks for a directory, as `.` does."""
+    names = [name for name in path.split(b"/") if name]
+    return [*names, b"."] if path.endswith(b"/") and names else names
+
+
 def user(uid: int) -> str:
     """Name of a uid, or the number as text."""
     return _by_number(USERS).get(uid, str(uid))

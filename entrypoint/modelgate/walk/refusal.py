@@ -1,5 +1,6 @@
 """What was seen on a path, as findings: the most specific code, the deciding component, the fix. Pure."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ from msgspec.structs import replace
 
 from modelgate.finding import Finding, Fix, fail, unknown
 from modelgate.host import Place, is_network
-from modelgate.remedies import access, paths, scalar
+from modelgate.remedies import access, mounts, paths, scalar
+from modelgate.walk.cause import cause, link_refused
 from modelgate.walk.steps import Step, Walk
 from modelgate.walk.tries import Try, foreign_link
 
@@ -86,6 +88,8 @@ def _missing(walk: Walk, place: Place, told: str, creatable: bool) -> Finding:
     if walk.missing and walk.missing != walk.path:
         observed += f"; the first component that is missing is {walk.missing}"
     parent = next((s for s in walk.steps if s.path == (walk.missing.rpartition("/")[0] or "/")), None)
+    if parent is not None and walk.entries == 0 and parent.mount and parent.path != "/" and not creatable:
+        return _not_mounted(walk, parent, place, observed)
     if parent is not None and walk.entries == 0:
         observed += f"; {parent.path} is an empty directory" + _on(parent)
     elif walk.near:
@@ -103,19 +107,30 @@ def _missing(walk: Walk, place: Place, told: str, creatable: bool) -> Finding:
     )
 
 
+def _not_mounted(walk: Walk, parent: Step, place: Place, observed: str) -> Finding:
+    """Nothing at all is where something is asked for: told with what is mounted there, or that nothing is."""
+    here = parent.mount == parent.path
+    if here:
+        observed += f"; {parent.path} is an empty directory and a mount point ({parent.fs} from {parent.source or '?'})"
+        why = "What is mounted there holds nothing: another volume than was meant, another subPath, or never filled."
+    else:
+        observed += f"; {parent.path} is an empty directory, and nothing is mounted there (it lies on {parent.mount})"
+        why = "Images seldom bring an empty directory: a volume probably belongs there, and is not mounted (a guess)."
+    fixes = paths.not_mounted(place, walk, parent.path, here=here)
+    about = evidence(walk, parent, entries=0, missing=walk.missing, mount_point=here)
+    return fail("path-not-mounted", walk.path, observed, why, *fixes, **about)
+
+
 def _blocked(walk: Walk, step: Step, place: Place, told: str) -> Finding:
     observed = f"{walk.path}: {told}; {step.words} does not let {walk.who} pass"
     why = "Without x on every parent directory nothing below is reached; servers often report that as a missing file."
-    part = step.part(walk.uid, walk.all_groups)
-    if step.gives("x", part) and not step.acl and step.type == "directory":
-        why += f" Its mode would let {walk.who} pass: an ACL, a security module or a file server decides (a guess)."
-        fixes = access.not_the_mode(step)
-    elif step.type == "link":
-        why = "The kernel refuses to follow this link (another user's in a sticky directory, or one of /proc)."
-        fixes = paths.relink(step)
-    else:
-        fixes = access.grant(place, step, "x")
-    return fail("path-blocked", walk.path, observed, why, *fixes, **evidence(walk, step, part=part))
+    if step.type == "link":
+        why = "The kernel refuses to follow this link (one of /proc, of a process that is not ours)."
+        return fail("path-blocked", walk.path, observed, why, *paths.relink(step), **evidence(walk, step))
+    found = cause(walk, step, "x", walk.errno, place)
+    about = evidence(walk, step, **found.about)
+    why = f"{found.why} {why}" if found.why else why
+    return fail(found.code or "path-blocked", walk.path, observed, why, *found.fixes, **about)
 
 
 def tried(walk: Walk, step: Step, tries: Sequence[Try], place: Place) -> list[Finding]:
@@ -128,8 +143,8 @@ def tried(walk: Walk, step: Step, tries: Sequence[Try], place: Place) -> list[Fi
         observed = f"{other.how} {walk.path}: {other.errno} ({other.words})"
         about = evidence(walk, step, errno=other.errno, access=other.letter)
         if other.errno == "EROFS":
-            why = f"{step.mount or 'The file system'} is mounted read-only, whatever the mode says."
-            fixes = paths.read_only(place, step)
+            why = mounts.why_read_only(step)
+            fixes = mounts.read_only(place, step)
             found.append(fail("path-read-only", walk.path, observed + _on(step), why, *fixes, **about))
         elif other.errno in ("ENOSPC", "EDQUOT"):
             inodes = "inode" in other.words
@@ -151,22 +166,21 @@ def _denied(walk: Walk, step: Step, rights: Sequence[Try], place: Place) -> Find
     calls = ", ".join(f"{t.how}: {t.errno} ({t.words})" for t in rights)
     it = f"it is {step.mode} {step.owner}:{step.group}" if step.path == walk.path else f"{step.words} decides"
     observed = f"{walk.path}: {calls} as {walk.who}; {it}{_on(step) if 'noexec' in step.options else ''}"
-    part = step.part(walk.uid, walk.all_groups)
-    by_mode = step.gives(letters, part) and not step.acl
+    link = link_refused(walk, step, first.errno)
+    if link is not None:
+        return _link(walk, link, f"{walk.path}: {calls} as {walk.who}")
+    found = cause(walk, step, letters, first.errno, place)
     why = f"The server runs as {walk.who} and needs to {_needs(step, letters)}."
-    if first.errno == "EPERM":
-        why += " EPERM is what an immutable file answers, not the mode (a guess)."
-        fixes = access.immutable(step)
-    elif "x" in letters and step.type == "file" and "noexec" in step.options:
-        why = f"{step.mount} is mounted noexec: nothing on it can be executed."
-        fixes = paths.no_exec(step)
-    elif by_mode:
-        why += " Its mode would allow it: an ACL, a security module or a file server decides (a guess)."
-        fixes = access.not_the_mode(step)
-    else:
-        fixes = access.grant(place, step, letters)
-    about = evidence(walk, step, errno=first.errno, access=letters, part=part)
-    return fail(_CODES[first.letter], walk.path, observed, why, *fixes, **about)
+    why += f" {found.why}" if found.why else ""
+    about = evidence(walk, step, errno=first.errno, access=letters, **found.about)
+    return fail(found.code or _CODES[first.letter], walk.path, observed, why, *found.fixes, **about)
+
+
+def _link(walk: Walk, link: Step, observed: str) -> Finding:
+    folder = os.path.dirname(link.path)
+    observed += f"; the link {link.path} -> {link.target} belongs to {link.owner}, and {folder} is sticky and for all"
+    why = "With fs.protected_symlinks only its owner follows such a link (or all, when the directory's owner made it)."
+    return fail("path-blocked", walk.path, observed, why, *paths.sticky(link), **evidence(walk, link, errno="EACCES"))
 
 
 def not_made(walk: Walk, made: Try, place: Place) -> list[Finding]:

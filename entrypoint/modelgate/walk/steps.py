@@ -53,7 +53,13 @@ class Step(Struct, frozen=True, kw_only=True):
 
     def ruling(self, uid: int, groups: frozenset[int], letters: str) -> Ruling:
         """What of mode and ACL decides whether this identity may `letters`."""
-        return acls.ruling(self.acl, int(self.mode or "0", 8), uid == self.uid, self.gid, uid, groups, letters)
+        mode, owner = int(self.mode or "0", 8), uid == self.uid
+        return acls.ruling(self.acl, mode, letters, owner=owner, group=self.gid, uid=uid, groups=groups)
+
+    @property
+    def mount_only(self) -> bool:
+        """Read-only by the options of this mount; the file system behind it is writable (mount options come first)."""
+        return "ro" in self.options and "rw" in self.options and self.options.index("ro") < self.options.index("rw")
 
     @property
     def words(self) -> str:

@@ -13,7 +13,7 @@ from modelgate.host import Host
 from modelgate.walk import acl
 from modelgate.walk.around import closer
 from modelgate.walk.asks import acl_of, may, name_of
-from modelgate.walk.names import group, raw, shown, user
+from modelgate.walk.names import group, parts, raw, shown, user
 from modelgate.walk.steps import Step, Walk
 
 LINKS = 40  # what Linux follows in one path
@@ -58,7 +58,7 @@ class Walker:
             self._start(bytes_)
         except OSError as error:
             return self._walk(path, errno=name_of(error), words=error.strerror or "")
-        self.rest.extend((name, -1) for name in _names(bytes_))
+        self.rest.extend((name, -1) for name in parts(bytes_))
         while self.rest:
             refused = self._step(path)
             if refused is not None:
@@ -78,6 +78,8 @@ class Walker:
         try:
             found = os.lstat(name, dir_fd=self.fd)
         except OSError as error:
+            if error.errno == errno.EACCES and self._closed_mount(child):
+                return self._refused(path, error, self._add(child, via, errno=name_of(error)))
             if error.errno == errno.EACCES:
                 return self._refused(path, error, self._at)  # the directory we stand in does not let us pass
             return self._not_there(path, error, child, via)
@@ -94,6 +96,11 @@ class Walker:
             looping = error.errno == errno.ELOOP and self._twice >= 0
             return self._refused(path, error, self._twice if looping else self._index.get(child, self._at))
         return None
+
+    def _closed_mount(self, child: bytes) -> bool:
+        """A FUSE mount that only its owner may use refuses even to be looked at."""
+        mount = self.host.mount_of(os.fsdecode(child), self.mounts)
+        return mount is not None and mount.point == os.fsdecode(child) and mount.fs.startswith("fuse")
 
     def _start(self, path: bytes) -> None:
         if len(path) >= PATH_MAX:
@@ -123,7 +130,7 @@ class Walker:
             self.rest.popleft()
             return
         self.rest.popleft()
-        self.rest.extendleft((part, link) for part in reversed(_names(target)))
+        self.rest.extendleft((part, link) for part in reversed(parts(target)))
         if target.startswith(b"/"):
             self._move(os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), b"/")
             self._at = self._record(b"/", os.stat(b"/"), -1, "".join(c for c in "rwx" if may(b"/", c)))
@@ -180,7 +187,8 @@ class Walker:
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    names.append(shown(entry.name))
+                    if shown(entry.name) != "lost+found":  # what mkfs makes: a new volume is empty all the same
+                        names.append(shown(entry.name))
                     if len(names) >= LISTED:
                         break
         except OSError:
@@ -235,9 +243,3 @@ def _acls(path: bytes, kind: int) -> dict[str, str]:
     if kind == stat.S_IFDIR:
         found["acl_default"] = acl_of(os.fsdecode(path), acl.DEFAULT)
     return found
-
-
-def _names(path: bytes) -> list[bytes]:
-    """Components in order. A slash at the end asks for a directory, as `.` does."""
-    names = [name for name in path.split(b"/") if name]
-    return [*names, b"."] if path.endswith(b"/") and names else names
