@@ -36,8 +36,8 @@ def handed_over(name: str, path: str) -> str:
     """What the start of the server makes of the same command: `PATH ERRNO`, or nothing when it was executed."""
     script = (
         "import os, sys\nfrom modelgate.start import search\n"
-        "path, number = search.execute([sys.argv[1].encode()], {b'PATH': sys.argv[2].encode()})\n"
-        "print(os.fsdecode(path), number)"
+        "refusal = search.execute([sys.argv[1].encode()], {b'PATH': sys.argv[2].encode()})\n"
+        "print(os.fsdecode(refusal.path), refusal.errno)"
     )
     told = subprocess.run([sys.executable, "-c", script, name, path], capture_output=True, text=True, check=True)
     return told.stdout.strip()
