@@ -1,6 +1,5 @@
 """wait_for: https: client certificates, and files that are none."""
 
-import contextlib
 import os
 import socket
 import ssl
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 from tls_kit import AUTHORITY, ca_file, good
-from wait_kit import OK, Request, answers, look, reply, serve
+from wait_kit import OK, Request, answers, look, nobody, reply, serve
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -118,10 +117,7 @@ def unprivileged(tmp_path: Path) -> Iterator[None]:
     """A thread cannot change its identity alone, so the whole test process does, for a moment."""
     for folder in [tmp_path, *tmp_path.parents[:2]]:
         folder.chmod(0o755)
-    before = os.geteuid()
-    os.seteuid(65534)
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.seteuid, before)
+    with nobody():
         yield
 
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from wait_kit import look
+from wait_kit import look, nobody
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -91,11 +91,8 @@ def test_a_socket_that_stays_closed_to_this_user_ends_the_wait(tmp_path: Path) -
         server.bind(path)
         server.listen()
         os.chmod(path, stat.S_IRWXU)
-        os.seteuid(65534)
-        try:
+        with nobody():
             stays = look(unix=path, timeout="60s")
-        finally:
-            os.seteuid(0)
 
     assert (stays.finding.code, stays.facts.errno, stays.facts.hopeless) == ("wait-denied", "EACCES", True)
     assert stays.facts.attempts > 1
@@ -112,11 +109,8 @@ def test_a_socket_whose_mode_is_opened_right_after_bind_is_ready(tmp_path: Path)
         server.listen()
         os.chmod(path, stat.S_IRWXU)
         opener = subprocess.Popen(["sh", "-c", 'sleep 0.3; chmod 777 "$1"', "sh", path])
-        os.seteuid(65534)
-        try:
+        with nobody():
             seen = look(unix=path, timeout="60s")
-        finally:
-            os.seteuid(0)
         opener.wait()
 
     assert seen.facts.ready

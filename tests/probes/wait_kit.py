@@ -1,6 +1,7 @@
 """Servers that misbehave, and a wait on them as the gate's child makes it. Real sockets, all closed at the end."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -28,6 +29,19 @@ def spec(**fields: Any) -> wait_for.Spec:
         return Duration.parse(value)
 
     return msgspec.convert(fields, wait_for.Spec, dec_hook=revive)
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """This process as uid 65534 for a moment. What it will import comes first, as in the gate's child: the library may
+    lie where nobody may read, and a codec that could not be found once is not looked for again."""
+    wait_for.prepare([spec(http="https://x/"), spec(tcp="x:1"), spec(unix="/x")])
+    before = os.geteuid()
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 class Seen(NamedTuple):
