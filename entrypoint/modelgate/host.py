@@ -136,12 +136,17 @@ def _covers(point: str, path: str) -> bool:
     return point in ("/", path) or path.startswith(point + "/")
 
 
+_LAYERS = ("lowerdir=", "lowerdir+=", "datadir+=", "upperdir=", "workdir=")
+
+
 def _mount(line: str) -> Mount | None:
     left, separator, right = line.partition(" - ")
     a, b = left.split(" "), right.split(" ", 2)  # a source may be empty, a point may hold any other white space
     if not separator or len(a) < 6 or len(b) < 2 or not (a[0].isdecimal() and a[1].isdecimal()):
         return None
-    options = tuple(dict.fromkeys(a[5].split(",") + (b[2].split(",") if len(b) > 2 else [])))
+    # The layers of an overlay are paths of the node, hundreds of characters long, and say nothing about rights.
+    words = a[5].split(",") + (b[2].split(",") if len(b) > 2 else [])
+    options = tuple(dict.fromkeys(w for w in words if not w.startswith(_LAYERS)))
     return Mount(_unescape(a[4]), b[0], _unescape(b[1]), options, int(a[0]), int(a[1]))
 
 
