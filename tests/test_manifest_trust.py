@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelgate.finding import Finding, Level
 from modelgate.host import Host, Place
@@ -113,28 +114,32 @@ def test_on_a_read_only_mount_the_mode_says_nothing(tmp_path: Path) -> None:
     assert judge(Spec(), facts, HERE)[0].level is Level.OK
 
 
-@pytest.mark.parametrize(
-    ("path", "read_only", "level"),
-    [
-        ("/etc/modelgate/manifest.yaml", True, Level.OK),
-        ("/etc/modelgate/manifest.yaml", False, Level.FAIL),
-        ("./modelgate.yaml", True, Level.FAIL),  # whoever can write the share we happen to be in has not been asked
-    ],
-)
-def test_a_read_only_mount_in_the_usual_place_is_believed_whoever_owns_it(
-    path: str, read_only: bool, level: Level
-) -> None:
-    """`-v ./manifest.yaml:/etc/modelgate/manifest.yaml:ro` out of the home directory of uid 1000."""
+@pytest.mark.parametrize("path", ["/etc/modelgate/manifest.yaml", "./modelgate.yaml"])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_another_users_file_is_not_believed_for_being_read_only_here(path: str, read_only: bool) -> None:
+    """The same volume may be writable elsewhere. The cure that is told is taken: naming it."""
     facts = Facts(
         path=path, absolute="/etc/modelgate/manifest.yaml", text=b"x", uid=1000, mode=0o664, me=1001,
         folder="/etc/modelgate", folder_mode=0o755, read_only=read_only,
     )  # fmt: skip
-    (finding,) = judge(Spec(), facts, Place(platforms=("compose", "docker")))
+    place = Place(platforms=("compose", "docker"))
+    (finding,) = judge(Spec(), facts, place)
+    (named,) = judge(Spec(named=path), facts, place)
 
-    assert finding.level is level
-    if path.startswith("/") and not read_only:
-        mount = "./manifest.yaml:/etc/modelgate/manifest.yaml:ro"
-        assert [fix.snippet for fix in finding.fixes[:2]] == [
-            f'services:\n  model:\n    volumes: ["{mount}"]',
-            f"docker run -v {mount} ...",
-        ]
+    assert (finding.code, finding.level) == ("manifest-invalid", Level.FAIL)
+    assert not [fix for fix in finding.fixes if fix.do == "Mount it read-only"], "that would not cure it"
+    assert [fix for fix in finding.fixes if fix.do.startswith("Name it")]
+    assert named.level is Level.OK
+
+
+def test_where_the_mode_alone_is_in_the_way_a_read_only_mount_cures() -> None:
+    facts = Facts(
+        path="/etc/modelgate/manifest.yaml", absolute="/etc/modelgate/manifest.yaml", text=b"x", mode=0o666, me=1001,
+        folder="/etc/modelgate", folder_mode=0o755,
+    )  # fmt: skip
+    (finding,) = judge(Spec(), facts, Place(platforms=("docker",)))
+    (cured,) = judge(Spec(), replace(facts, read_only=True), HERE)
+
+    mount = "./manifest.yaml:/etc/modelgate/manifest.yaml:ro"
+    assert finding.fixes[0].snippet == f"docker run -v {mount} ..."
+    assert cured.level is Level.OK

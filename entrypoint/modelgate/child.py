@@ -117,7 +117,7 @@ def _own_signals(mask: set[int | signal.Signals]) -> None:
 
 
 def _own_fds(fd: int) -> int:
-    """/dev/null as 0, 1 and 2, the pipe as 3, and nothing else."""
+    """The null device as 0, 1 and 2, the pipe as 3, and nothing else."""
     if fd < 3:  # the starter had closed some of 0-2
         fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     null = os.open(os.devnull, os.O_RDWR)

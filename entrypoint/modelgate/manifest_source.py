@@ -15,8 +15,7 @@ Take the write permission away, or name the file with --manifest.
 
 ## Limits
 Access control lists are seen only through the group bits. On a read-only mount the mode bits say nothing and are not
-judged; below /etc/modelgate the owner neither. A found file in a directory that may not be searched looks like none;
-that is told as a warning.
+judged; the owner is. A found file in a directory that may not be searched looks like none; that is told as a warning.
 """
 
 import errno
@@ -235,9 +234,7 @@ def _unread(spec: Spec, facts: Facts, place: Place, said: dict[str, Any]) -> Fin
 
 
 def _doubts(facts: Facts) -> list[str]:
-    # Who makes the container fills /etc/modelgate, and read-only nobody in it changes that: a mount from a home, `:ro`.
-    if facts.read_only and os.path.isabs(facts.path or ""):
-        return []
+    # Read-only here is no proof of ownership: the same volume may be mounted writable somewhere else.
     doubts = []
     if facts.uid not in (0, facts.me):
         doubts.append(f"it belongs to uid {facts.uid}, not to root or to us (uid {facts.me})")

@@ -77,7 +77,7 @@ def _beside(name: str, at: int, data: bytes) -> None:
         finally:
             os.close(fd)
         os.rename(beside, name, src_dir_fd=at, dst_dir_fd=at)
-    except BaseException:
+    except BaseException:  # whatever it was, no half file stays beside the real one; it is raised on
         os.unlink(beside, dir_fd=at)
         raise
 
@@ -148,7 +148,7 @@ def _directory(path: str) -> int:
             below = os.open(part, flags, dir_fd=here)
             os.close(here)
             here = below
-    except BaseException:
+    except BaseException:  # whatever it was, the descriptor is not leaked; it is raised on
         os.close(here)
         raise
     return here

@@ -53,6 +53,22 @@ def open_parents(path: Path) -> None:
         parent.chmod(parent.stat().st_mode | 0o011)
 
 
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """The writing end of a pipe that is full and that nobody reads."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    try:
+        yield write
+    finally:
+        os.close(read)
+        os.close(write)
+
+
 def until(holds: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether it held before the time was over."""
     deadline = time.monotonic() + seconds

@@ -1,13 +1,12 @@
 """Ends that must not be late, and what is still said then."""
 
 import json
-import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from flow_kit import SERVER, child_of, free_port
+from flow_kit import SERVER, child_of, free_port, full_pipe
 from gate_kit import Gate
 
 
@@ -44,20 +43,13 @@ def test_a_signal_that_the_starter_had_blocked_ends_the_gate_too(gate: Gate) -> 
 
 
 def test_term_with_nobody_reading_stderr(gate: Gate) -> None:
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    try:
-        while True:
-            os.write(write, b"x" * 4096)
-    except BlockingIOError:
-        os.set_blocking(write, True)
-    process = gate.start("--", *SERVER, manifest=f"wait_for: [{{tcp: '127.0.0.1:{free_port()}'}}]", stderr=write)
-    child_of(process)
-    sent = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
-    os.close(read)
-    os.close(write)
+    manifest = f"wait_for: [{{tcp: '127.0.0.1:{free_port()}'}}]"
+    with full_pipe() as stderr:
+        process = gate.start("--", *SERVER, manifest=manifest, stderr=stderr)
+        child_of(process)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
 
     assert process.returncode == 128 + signal.SIGTERM
     assert time.monotonic() - sent < 3  # a second, and the noise of a busy machine

@@ -2,13 +2,12 @@
 
 import http.server
 import json
-import os
 import sys
 import threading
 import time
 from pathlib import Path
 
-from flow_kit import SERVER, until
+from flow_kit import SERVER, full_pipe, until
 from gate_kit import Gate
 
 
@@ -104,17 +103,9 @@ def test_the_log_is_one_json_object_a_line_when_nobody_sits_there(gate: Gate, tm
 
 def test_a_full_stderr_pipe_does_not_hold_the_gate(gate: Gate, tmp_path: Path) -> None:
     """Nobody reads: the lines are lost, the server is started."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    try:
-        while True:
-            os.write(write, b"x" * 4096)
-    except BlockingIOError:
-        os.set_blocking(write, True)
-    process = gate.start("--", *SERVER, stderr=write)
-    out, _ = process.communicate(timeout=60)
-    os.close(read)
-    os.close(write)
+    with full_pipe() as stderr:
+        process = gate.start("--", *SERVER, stderr=stderr)
+        out, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0
     assert out == "the server runs\n"

@@ -86,7 +86,8 @@ def trusted(facts: "Facts", place: Place) -> tuple[Fix, ...]:
     own = "Make it belong to root or to the runtime identity, writable by nobody else"
     only_shell = place.platforms == ("shell",)
     fixes: tuple[Fix, ...] = ()
-    if os.path.isabs(facts.path or "") and not only_shell:  # there a read-only mount is believed, whoever owns the file
+    owned = facts.uid in (0, facts.me) and facts.folder_uid in (0, facts.me)
+    if owned and not only_shell:  # then the mode alone is in the way, and read-only it says nothing
         fixes = per_platform(
             place,
             "Mount it read-only",
